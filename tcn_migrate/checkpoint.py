@@ -1,0 +1,119 @@
+"""What a container hands on: the model's own config and its arrays by stored name, nothing read yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+Json = dict[str, Any]
+
+Layout = Literal["store", "names", "saver", "graph"]
+"""How arrays are named. `store`: Keras's own weight store (`layers/dense/vars/0`). `names`: HDF5 groups by layer name,
+then variable names (`dense/dense/kernel:0`). `saver`: variable names alone (TensorFlow 1's Saver). `graph`: edges of
+TensorFlow's object graph; the stored keys are no paths."""
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """One array of a checkpoint, known by its header; `read` fetches the values.
+
+    Attributes:
+        name: the stored name, unique in its checkpoint.
+        shape: as declared in the file.
+        dtype: a NumPy dtype's name, or "bfloat16".
+        read: returns the values as a NumPy array of `shape` (bfloat16: as float32, exactly); raises
+            `ContainerError` if the file cannot be trusted for it.
+        stored_bytes: how many bytes the file really spends on it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], np.ndarray[Any, Any]] = field(repr=False, compare=False)
+    stored_bytes: int = 0
+
+
+class Node(Protocol):
+    """A place in the tree (or graph) of a checkpoint's arrays."""
+
+    def child(self, name: str) -> Node | None:
+        """The place under the edge `name`, if there is one."""
+
+    def names(self) -> Iterator[str]:
+        """The edges that lead on from here."""
+
+    def arrays(self) -> Mapping[str, StoredArray]:
+        """The arrays that lie directly here, by their last name."""
+
+
+@dataclass(frozen=True)
+class PathNode:
+    """A Node of arrays whose names are paths."""
+
+    branches: dict[str, PathNode] = field(default_factory=dict)
+    leaves: dict[str, StoredArray] = field(default_factory=dict)
+
+    def child(self, name: str) -> PathNode | None:
+        return self.branches.get(name)
+
+    def names(self) -> Iterator[str]:
+        return iter(self.branches)
+
+    def arrays(self) -> Mapping[str, StoredArray]:
+        return self.leaves
+
+
+def tree_of(paths: Mapping[tuple[str, ...], StoredArray]) -> PathNode:
+    """The tree of arrays named by paths: all components but the last are branches."""
+    root = PathNode()
+    for path, array in paths.items():
+        node = root
+        for part in path[:-1]:
+            node = node.branches.setdefault(part, PathNode())
+        node.leaves[path[-1]] = array
+    return root
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a checkpoint came from.
+
+    Attributes:
+        path: as the user gave it.
+        container: "keras zip", "hdf5 model", "hdf5 weights", "store weights", "savedmodel", "tf checkpoint".
+        keras_version: as the file says it, or None.
+        sha256: of the file, or of a folder's files in order of name.
+        backend: as the file says it, or None.
+    """
+
+    path: str
+    container: str
+    keras_version: str | None
+    sha256: str
+    backend: str | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a container holds that a migration may use.
+
+    Attributes:
+        config: the model's config as stored, `{"class_name": ..., "config": ...}`.
+        arrays: every array by its stored name.
+        layout: how those names are to be read.
+        root: the arrays as a tree or graph; for `names` the first level are the layers' groups.
+        origin: which file this was.
+        training: the stored compile config, or None.
+        hints: what else the container knows that the config does not, such as a SavedModel's function metadata.
+    """
+
+    config: Json
+    arrays: Mapping[str, StoredArray]
+    layout: Layout
+    root: Node
+    origin: Origin
+    training: Json | None = None
+    hints: Mapping[str, Any] = field(default_factory=dict)

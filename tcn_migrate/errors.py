@@ -1,0 +1,115 @@
+"""What can go wrong, in words that a user can act on.
+
+Every failure that a user can meet is a :class:`MigrationError`: where it happened, what was expected, what was found,
+and what to do next. The command line turns its kind into an exit code; the library raises it and never prints.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def quoted(text: object, limit: int = 80) -> str:
+    """A string that came out of a file, made harmless for a terminal, a report or an archive.
+
+    Control characters, bidirectional overrides, lone surrogates and line breaks are escaped as Python would write
+    them, and what is longer than `limit` characters is shortened in the middle.
+    """
+    safe = "".join(_harmless(character) for character in str(text)[: 4 * limit])
+    if len(safe) > limit or len(str(text)) > 4 * limit:
+        half = limit // 2 - 1
+        safe = f"{safe[:half]}…{safe[-half:]}"
+    return f"'{safe}'"
+
+
+def _harmless(character: str) -> str:
+    if character == "\\" or unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+class MigrationError(Exception):
+    """The migration stops here.
+
+    Args:
+        problem: what stopped, in one sentence without a final full stop.
+        address: where: a layer, block, slot and variable, or a member of a container. Already safe to print.
+        expected: what should have been there.
+        found: what is there.
+        hint: what to do next, best with the command to type.
+
+    Attributes:
+        exit_code: what the command line ends with (1 refused or failed, 3 a decision is needed, 4 not verified).
+    """
+
+    exit_code = 1
+    kind = "refused"
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        address: str | None = None,
+        expected: object = None,
+        found: object = None,
+        hint: str | None = None,
+    ) -> None:
+        self.problem, self.address, self.expected, self.found, self.hint = problem, address, expected, found, hint
+        sentence = f"{address}: {problem}" if address else problem
+        if expected is not None:
+            sentence += f"; expected {expected}"
+        if found is not None:
+            sentence += f"{',' if expected is not None else ';'} found {found}"
+        if hint:
+            sentence += f". {hint}"
+        super().__init__(sentence if sentence.endswith((".", "?", "!")) else sentence + ".")
+
+
+class ContainerError(MigrationError):
+    """The file is not what it claims to be: cut off, another format, members missing or lying."""
+
+    kind = "container"
+
+
+class UnsafeError(MigrationError):
+    """The file holds code, or points out of itself, or would exhaust the machine. Nothing of it was run or read."""
+
+    kind = "unsafe"
+
+
+class ArchitectureNeeded(MigrationError):
+    """The file holds weights alone; the model's JSON has to be given."""
+
+    kind = "architecture"
+
+
+class UnknownLayerError(MigrationError):
+    """A class that is neither built into Keras nor given by the user."""
+
+    kind = "class"
+
+
+class SettingError(MigrationError):
+    """A setting in the config that no release could have written."""
+
+    kind = "setting"
+
+
+class NamingError(MigrationError):
+    """The arrays and the config do not fit together."""
+
+    kind = "array"
+
+
+class DecisionNeeded(MigrationError):
+    """Variables are missing or suspect; only the user can say what to do about them."""
+
+    exit_code = 3
+    kind = "decision"
+
+
+class VerificationError(MigrationError):
+    """The written file does not compute what the source computes. It was removed again."""
+
+    exit_code = 4
+    kind = "verification"
