@@ -53,6 +53,8 @@ class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]
         number: the block's place in its TCN; it keeps seeded initializers apart.
     """
 
+    built: bool
+
     def __init__(
         self,
         filters: int,
@@ -204,6 +206,7 @@ class TCN(keras.layers.Layer):  # type: ignore[misc]
     """
 
     generation: Generation = CURRENT
+    built: bool
 
     def __init__(
         self,

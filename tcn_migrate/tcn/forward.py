@@ -1,0 +1,109 @@
+"""What a TCN computes at inference, in NumPy and float64, straight from its arrays.
+
+It shares nothing with the Keras layer but the table of generations and the names of the arrays, so that the two can
+check each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from tcn_migrate.tcn.activations import ACTIVATIONS, Array
+from tcn_migrate.tcn.generations import Generation
+from tcn_migrate.tcn.settings import TCNSettings
+
+EPSILON = 1e-3
+"""Keras's default for both norms, which keras-tcn never changes."""
+
+Address = tuple[str, ...]
+
+
+def convolve(x: Array, kernel: Array, bias: Array, dilation_rate: int, padding: Literal["causal", "same"]) -> Array:
+    """A dilated convolution over time.
+
+    Args:
+        x: (batch, time, features).
+        kernel: (taps, features, filters).
+        bias: (filters,).
+        dilation_rate: steps between two taps.
+        padding: "causal" pads (taps - 1) * dilation_rate zeros in front; "same" half of them, rounded down, in front
+            and the rest behind.
+
+    Returns:
+        (batch, time, filters).
+    """
+    reach = (len(kernel) - 1) * dilation_rate
+    front = reach if padding == "causal" else reach // 2
+    time = x.shape[1]
+    # Taps that can only meet padding are skipped: a dilation beyond the length must not cost its zeros.
+    y = np.broadcast_to(bias, (*x.shape[:2], len(bias))).astype(np.float64)
+    for tap, matrix in enumerate(kernel):
+        shift = tap * dilation_rate - front
+        low, high = max(0, -shift), min(time, time - shift)
+        if low < high:
+            y[:, low:high] += x[:, low + shift : high + shift] @ matrix
+    return y
+
+
+def normalize(y: Array, norm: Mapping[str, Array]) -> Array:
+    """A batch norm at inference, or a layer norm over the features; the variables tell which."""
+    if "moving_mean" in norm:
+        mean, variance = norm["moving_mean"], norm["moving_variance"]
+    else:
+        mean, variance = y.mean(axis=-1, keepdims=True), y.var(axis=-1, keepdims=True)
+    return np.asarray((y - mean) / np.sqrt(variance + EPSILON) * norm["gamma"] + norm["beta"])
+
+
+def forward(
+    settings: TCNSettings,
+    generation: Generation,
+    arrays: Mapping[Address, np.ndarray[Any, Any]],
+    x: np.ndarray[Any, Any],
+) -> Array:
+    """The output of one TCN.
+
+    Args:
+        settings: its settings.
+        generation: which function they mean.
+        arrays: its variables by address below the layer, such as `("residual_block_0", "conv1D_0", "kernel")`;
+            `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution.
+        x: (batch, time, features).
+
+    Returns:
+        (batch, time, filters) with `return_sequences`, else (batch, filters).
+    """
+
+    def part(*path: str) -> dict[str, Array]:
+        return {a[-1]: np.asarray(v, np.float64) for a, v in arrays.items() if a[:-1] == path}
+
+    activation = ACTIVATIONS[settings.activation]
+    inside = ACTIVATIONS[generation.inside or settings.activation]
+    state = np.asarray(x, np.float64)
+    if settings.go_backwards:
+        state = state[:, ::-1]
+    if generation.first_convolution:
+        main = part("main_conv1D")
+        state = convolve(state, main["kernel"], main["bias"], 1, "same")
+    skips = []
+    for k, dilation_rate in enumerate(settings.dilations):
+        block = f"residual_block_{k}"
+        branch = state
+        for slot in (0, 1):
+            weights, norm = part(block, f"conv1D_{slot}"), part(block, f"norm_{slot}")
+            branch = convolve(branch, weights["kernel"], weights["bias"], dilation_rate, settings.padding)
+            branch = inside(normalize(branch, norm) if norm else branch)
+        if generation.before_sum:
+            branch = activation(branch)
+        skips.append(branch)
+        matching = part(block, "matching_conv1D")
+        shortcut = convolve(state, matching["kernel"], matching["bias"], 1, "same") if matching else state
+        state = activation(shortcut + branch)
+    if settings.use_skip_connections:
+        state = np.sum(skips, axis=0)
+    if settings.return_sequences:
+        return state
+    middle = settings.padding == "same" and generation.step == "middle"
+    return np.asarray(state[:, state.shape[1] // 2] if middle else state[:, -1])
