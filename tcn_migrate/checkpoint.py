@@ -27,6 +27,8 @@ class StoredArray:
         read: returns the values as a NumPy array of `shape` (bfloat16: as float32, exactly); raises
             `ContainerError` if the file cannot be trusted for it.
         stored_bytes: how many bytes the file really spends on it.
+        flaw: why the values cannot be trusted (a link out of the file, never written, an odd filter), or None. An
+            array that nobody needs may have a flaw; one that is claimed may not.
     """
 
     name: str
@@ -34,6 +36,7 @@ class StoredArray:
     dtype: str
     read: Callable[[], np.ndarray[Any, Any]] = field(repr=False, compare=False)
     stored_bytes: int = 0
+    flaw: str | None = None
 
 
 class Node(Protocol):

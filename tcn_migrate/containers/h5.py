@@ -1,0 +1,183 @@
+"""HDF5 files of Keras: whole models, weights by layer name, and the weight store alone.
+
+A whole model (`model.save("x.h5")`, and `x.keras` up to TensorFlow 2.12) has its config in an attribute and its arrays
+under `model_weights`, a group for each layer of the outer model. A file of weights alone is that group, or
+(`x.weights.h5` from TensorFlow 2.12 on) the store that a `.keras` archive has inside; both need an architecture.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from tcn_migrate.checkpoint import Checkpoint, Json, Origin, StoredArray, tree_of
+from tcn_migrate.containers.bounds import MOST_OBJECTS, parse_json, parse_model
+from tcn_migrate.containers.digest import sha256_of
+from tcn_migrate.containers.hdf5 import attribute, datasets, open_hdf5, stored_array, text_list
+from tcn_migrate.errors import ArchitectureNeeded, ContainerError, NamingError, UnsafeError, quoted
+
+Path2 = tuple[str, ...]
+
+
+def matches(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+def read(path: Path, architecture: Json | None = None) -> Checkpoint:
+    """The checkpoint in an HDF5 file.
+
+    Args:
+        architecture: the model's config, for a file that holds weights alone.
+
+    Raises:
+        ContainerError: damaged, empty, or left behind by a save that failed.
+        ArchitectureNeeded: weights alone, and no architecture.
+    """
+    file = open_hdf5(path, path.name)
+    version = attribute(file, "keras_version", "file")
+    config = attribute(file, "model_config", "file")
+    training = attribute(file, "training_config", "file")
+    names = text_list(file, "layer_names", "file")
+    if config is None and names is None and len(file) == 0:
+        raise ContainerError(
+            "an HDF5 file without any content: a save failed and left it behind",
+            found=f"{path.stat().st_size} bytes",
+            hint="Look for an older copy; this one holds no weights",
+        )
+    if config is not None:
+        weights = _group(file, "model_weights")
+        if weights is None:
+            raise ContainerError("holds a model's config, but no weights: the group model_weights is missing")
+        names = text_list(weights, "layer_names", "model_weights")
+        if names is None:
+            raise ContainerError("model_weights has no layer_names; the file was not written to its end")
+        version = version or attribute(weights, "keras_version", "model_weights")
+        paths, rest = _by_layer(weights, names, "model_weights")
+        for name in ("optimizer_weights",):
+            group = _group(file, name)
+            if group is not None:
+                rest |= {(name, *place): array for place, array in datasets(group, name)}
+        model, container, layout = parse_model(str(config), "model_config"), "hdf5 model", "names"
+        if architecture is not None:
+            model = architecture
+    else:
+        if architecture is None:
+            raise ArchitectureNeeded(
+                "holds weights alone, without the model's architecture",
+                hint="Give the JSON that model.to_json() wrote: --architecture model.json",
+            )
+        model = architecture
+        if names is not None:
+            version = version or attribute(file, "keras_version", "file")
+            paths, rest = _by_layer(file, names, "file")
+            container, layout = "hdf5 weights", "names"
+        elif "layers" in file or "_layer_checkpoint_dependencies" in file:
+            paths, rest = dict(datasets(file, path.name)), {}
+            container, layout = "store weights", "store"
+        else:
+            raise ContainerError(
+                "is HDF5, but not of Keras: it has neither layer_names nor layers",
+                found=", ".join(quoted(name, 40) for name in list(file)[:6]) or "nothing",
+            )
+    arrays = {array.name: array for array in [*paths.values(), *rest.values()]}
+    parsed = parse_json(training, "training_config") if isinstance(training, str) else None
+    return Checkpoint(
+        config=model,
+        arrays=arrays,
+        layout="names" if layout == "names" else "store",
+        root=tree_of(paths),
+        origin=Origin(str(path), container, version if isinstance(version, str) else None, sha256_of(path)),
+        training=parsed if isinstance(parsed, dict) else None,
+    )
+
+
+def _group(parent: h5py.Group, name: str) -> h5py.Group | None:
+    """A group right below `parent`, never by way of a link."""
+    try:
+        link = parent.get(name, getlink=True)
+        if link is None:
+            return None
+        if not isinstance(link, h5py.HardLink):
+            kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
+            raise UnsafeError(f"is {kind}; everything must be in the file itself", address=quoted(name))
+        child = parent[name]
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError):
+        raise ContainerError("is damaged", address=quoted(name)) from None
+    return child if isinstance(child, h5py.Group) else None
+
+
+def _descend(parent: h5py.Group, path: Path2) -> Any:
+    """What lies at `path`, or None; links are refused."""
+    here: Any = parent
+    for part in path:
+        if not isinstance(here, h5py.Group) or not part:
+            return None
+        try:
+            link = here.get(part, getlink=True)
+            if link is None:
+                return None
+            if not isinstance(link, h5py.HardLink):
+                return link
+            here = here[part]
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError):
+            raise ContainerError("is damaged", address=quoted("/".join(path))) from None
+    return here
+
+
+def _by_layer(
+    weights: h5py.Group, names: list[str], what: str
+) -> tuple[dict[Path2, StoredArray], dict[Path2, StoredArray]]:
+    """The arrays that the layers' `weight_names` list, by (layer, *variable path), and all others below `weights`.
+
+    A layer's name is one part of the path, even where it has slashes in it.
+
+    Raises:
+        NamingError: a name that is listed twice, as a save by Keras 3.0.5 leaves it.
+    """
+    listed: dict[Path2, StoredArray] = {}
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise NamingError(f"layer_names lists {quoted(twice[0])} twice", address=what)
+    if len(names) > MOST_OBJECTS:
+        raise UnsafeError("too many layers", address=what)
+    claimed: set[str] = set()
+    for name in names:
+        group = _descend(weights, tuple(name.split("/")))
+        if group is None:
+            continue
+        if not isinstance(group, h5py.Group):
+            kind = "an external link" if isinstance(group, h5py.ExternalLink) else "a soft link or no group"
+            raise UnsafeError(f"is {kind}; everything must be in the file itself", address=quoted(name))
+        weight_names = text_list(group, "weight_names", quoted(name)) or []
+        repeated = [weight for weight, count in Counter(weight_names).items() if count > 1]
+        if repeated:
+            raise NamingError(
+                f"weight_names lists {quoted(repeated[0])} more than once, and only one array can have that name: "
+                "the save failed half way (Keras 3.0 cannot write a TCN to HDF5) and left this file behind",
+                address=f"layer {quoted(name)}",
+                hint="The other arrays were never written; look for an older copy",
+            )
+        for weight in weight_names:
+            if weight.startswith("/") or ".." in weight.split("/"):
+                raise NamingError(
+                    f"weight_names points out of the layer's group: {quoted(weight)}", address=f"layer {quoted(name)}"
+                )
+            parts = tuple(weight.split("/"))
+            found = _descend(group, parts)
+            full = f"{name}/{weight}"
+            if found is None or isinstance(found, h5py.Group):
+                continue  # an array that is listed and not there is missing; naming says which
+            if isinstance(found, h5py.Dataset):
+                listed[(name, *parts)] = stored_array(full, found)
+            else:
+                kind = "an external link" if isinstance(found, h5py.ExternalLink) else "a soft link"
+                raise UnsafeError(f"is {kind}; everything must be in the file itself", address=quoted(full))
+            claimed.add(full)
+    rest = {place: array for place, array in datasets(weights, what) if array.name not in claimed}
+    return listed, rest

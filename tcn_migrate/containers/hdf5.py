@@ -1,0 +1,197 @@
+"""HDF5 from strangers: attributes and arrays, nothing followed out of the file, nothing trusted unread.
+
+What can go wrong is not an exception in all cases: an array behind a filter without parameters kills the process
+(HDF5 1.14.6 and 2.0.0), and an array that was declared and never written reads as zeros. So the header of an array is
+looked at first, and its values only when somebody claims them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from tcn_migrate.checkpoint import StoredArray
+from tcn_migrate.containers.bounds import (
+    ALWAYS_ALLOWED,
+    DEEPEST_GROUP,
+    LARGEST_EXPANSION,
+    LARGEST_JSON,
+    MIB,
+    MOST_OBJECTS,
+)
+from tcn_migrate.errors import ContainerError, UnsafeError, quoted
+
+SAFE_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
+_BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
+"""What h5py raises for a file that is cut off or lies about itself."""
+
+
+def open_hdf5(source: Path | io.RawIOBase | io.BufferedIOBase, what: str) -> h5py.File:
+    """Opens an HDF5 file for reading.
+
+    Raises:
+        ContainerError: cut off, or not HDF5.
+    """
+    try:
+        # No locking: a read-only folder or a network share must do, and nothing is ever written here.
+        return h5py.File(source, "r", **({"locking": False} if isinstance(source, Path) else {}))
+    except _BROKEN as error:
+        detail = "truncated" if "truncated" in str(error) else "damaged or cut off"
+        raise ContainerError(
+            f"cannot be read as HDF5, it is {detail}",
+            address=what,
+            hint="Copy it again from where it came; what is cut off cannot be brought back",
+        ) from None
+
+
+def attribute(holder: h5py.Group, name: str, what: str) -> Any:
+    """An attribute as text, as a list of texts or as it is; None if there is none.
+
+    Raises:
+        ContainerError: the attribute lies about itself.
+    """
+    try:
+        key = name.encode()
+        if not h5py.h5a.exists(holder.id, key):
+            return None
+        header = h5py.h5a.open(holder.id, key)
+        if header.get_storage_size() > LARGEST_JSON:
+            raise UnsafeError(f"attribute {quoted(name)} is too large", address=what)
+        value = holder.attrs[name]
+    except _BROKEN:
+        raise ContainerError(f"attribute {quoted(name)} is damaged", address=what) from None
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    if isinstance(value, np.ndarray) and value.dtype.kind in "SO":
+        return [v.decode("utf-8", "surrogateescape") if isinstance(v, bytes) else str(v) for v in value.ravel()]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value if not isinstance(value, np.generic) else value.item()
+
+
+def text_list(holder: h5py.Group, name: str, what: str) -> list[str] | None:
+    """A list of texts that Keras may have split into `name0`, `name1`, ... where it was over 64 kB."""
+    whole = attribute(holder, name, what)
+    if whole is not None:
+        return [str(text) for text in whole] if isinstance(whole, list) else []
+    chunks: list[str] = []
+    for number in range(MOST_OBJECTS):
+        chunk = attribute(holder, f"{name}{number}", what)
+        if chunk is None:
+            return chunks if number else None
+        chunks += [str(text) for text in chunk] if isinstance(chunk, list) else []
+    raise UnsafeError(f"attribute {quoted(name)} is split too often", address=what)
+
+
+def datasets(root: h5py.Group, what: str) -> Iterator[tuple[tuple[str, ...], StoredArray]]:
+    """Every array below `root`, by its path; links are reported as arrays with a flaw and never followed.
+
+    A group that is reached twice (hard links can make a cycle) is walked once.
+
+    Raises:
+        UnsafeError: more objects or levels than any checkpoint has.
+        ContainerError: damaged.
+    """
+    seen: set[tuple[int, int]] = set()
+    stack: list[tuple[tuple[str, ...], h5py.Group]] = [((), root)]
+    count = 0
+    while stack:
+        path, group = stack.pop()
+        if len(path) > DEEPEST_GROUP:
+            raise UnsafeError("groups are nested too deeply", address=what, expected=f"at most {DEEPEST_GROUP} levels")
+        try:
+            place = h5py.h5o.get_info(group.id)
+            if (place.fileno, place.addr) in seen:
+                continue
+            seen.add((place.fileno, place.addr))
+            names = list(group)
+        except _BROKEN:
+            raise ContainerError("a group is damaged", address=f"{what}: {quoted('/'.join(path))}") from None
+        for name in names:
+            count += 1
+            if count > MOST_OBJECTS:
+                raise UnsafeError("too many groups and arrays", address=what, expected=f"at most {MOST_OBJECTS}")
+            below = (*path, name)
+            try:
+                link = group.get(name, getlink=True)
+                if not isinstance(link, h5py.HardLink):
+                    kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
+                    yield below, _flawed(below, f"is {kind}; everything must be in the file itself")
+                    continue
+                thing = group[name]
+            except _BROKEN:
+                yield below, _flawed(below, "is damaged")
+                continue
+            if isinstance(thing, h5py.Group):
+                stack.append((below, thing))
+            elif isinstance(thing, h5py.Dataset):
+                yield below, stored_array("/".join(below), thing)
+
+
+def _flawed(path: tuple[str, ...], flaw: str) -> StoredArray:
+    def read() -> np.ndarray[Any, Any]:
+        raise UnsafeError(flaw, address=quoted("/".join(path)))
+
+    return StoredArray("/".join(path), (), "float32", read, 0, flaw)
+
+
+def stored_array(name: str, dataset: h5py.Dataset) -> StoredArray:
+    """The header of one dataset, and a way to its values."""
+    try:
+        flaw = _flaw(dataset)
+        shape = tuple(int(size) for size in dataset.shape or ())
+        dtype, stored = _dtype(dataset), int(dataset.id.get_storage_size())
+    except _BROKEN:
+        return _flawed((name,), "is damaged")
+    if flaw is None and dtype == "":
+        flaw = f"holds values of type {quoted(dataset.dtype, 40)}, which is no number that Keras stores"
+
+    def read() -> np.ndarray[Any, Any]:
+        if flaw:
+            raise UnsafeError(flaw, address=quoted(name))
+        try:
+            values = dataset[()]
+        except _BROKEN:
+            raise ContainerError("its bytes are damaged", address=quoted(name)) from None
+        if dtype == "bfloat16":
+            bits = np.frombuffer(values.tobytes(), "<u2").astype("<u4") << 16
+            return np.asarray(bits.view("<f4").reshape(shape))
+        return np.asarray(values, dtype=values.dtype.newbyteorder("=")).reshape(shape)
+
+    return StoredArray(name, shape, dtype or "float32", read, stored, flaw)
+
+
+def _dtype(dataset: h5py.Dataset) -> str:
+    kind, size = dataset.dtype.kind, dataset.dtype.itemsize
+    if kind == "V" and size == 2 and attribute(dataset, "dtype", "dtype") == "bfloat16":
+        return "bfloat16"
+    if kind in "iu" or (kind == "f" and size in (2, 4, 8)):
+        return str(dataset.dtype.newbyteorder("=").name)
+    return "bool" if kind == "b" else ""
+
+
+def _flaw(dataset: h5py.Dataset) -> str | None:
+    """Why the values of a dataset cannot be had from this file alone, by its header."""
+    if dataset.shape is None:
+        return "has no values"
+    properties = dataset.id.get_create_plist()
+    if dataset.is_virtual:
+        return "is a virtual dataset, made of other arrays or files; everything must be in the file itself"
+    if properties.get_external_count():
+        return "is stored outside, in another file; everything must be in the file itself"
+    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
+    odd = [number for number in filters if number not in SAFE_FILTERS]
+    if odd:
+        return f"is packed with the HDF5 filter {odd[0]}; allowed are {', '.join(SAFE_FILTERS.values())}"
+    size = dataset.size * dataset.dtype.itemsize
+    if size and dataset.id.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:
+        return "was declared, but not (or not wholly) written; it would read as zeros"
+    stored = dataset.id.get_storage_size()
+    if size > ALWAYS_ALLOWED and size > LARGEST_EXPANSION * max(stored, 1):
+        return f"declares {size // MIB} MiB of which {stored // 1024} KiB are stored"
+    return None

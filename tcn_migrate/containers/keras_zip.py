@@ -1,0 +1,184 @@
+"""The `.keras` archive of Keras 2.12 and later: metadata.json, config.json, model.weights.h5.
+
+Nothing is unpacked. The members are read by name, and the weights where they lie in the archive.
+"""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO, cast
+
+from tcn_migrate.checkpoint import Checkpoint, Json, Origin, tree_of
+from tcn_migrate.containers.bounds import (
+    ALWAYS_ALLOWED,
+    LARGEST_EXPANSION,
+    LARGEST_JSON,
+    MIB,
+    parse_json,
+    parse_model,
+)
+from tcn_migrate.containers.digest import sha256_of
+from tcn_migrate.containers.hdf5 import datasets, open_hdf5
+from tcn_migrate.errors import ContainerError, UnsafeError, quoted
+
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_BROKEN = (
+    zipfile.BadZipFile,
+    struct.error,
+    OSError,
+    EOFError,
+    zlib.error,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+def matches(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def read(path: Path, architecture: Json | None = None) -> Checkpoint:
+    """The checkpoint in a `.keras` archive.
+
+    Raises:
+        ContainerError: cut off, members missing, or two of one name.
+        UnsafeError: a member that is a link, or far larger than what is stored.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+        members = archive.infolist()
+    except _BROKEN:
+        raise ContainerError(
+            "the archive is truncated: its directory, at the end of the file, is missing or damaged",
+            found=f"{path.stat().st_size} bytes",
+            hint="Copy the file again from where it came; what is cut off cannot be brought back",
+        ) from None
+    by_name: dict[str, zipfile.ZipInfo] = {}
+    for member in members:
+        if member.filename in (CONFIG, METADATA, WEIGHTS):
+            if member.filename in by_name:
+                raise ContainerError(f"the archive holds {member.filename} twice, and only one can be meant")
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise UnsafeError(f"{member.filename} is a link; everything must be in the file itself")
+            by_name[member.filename] = member
+    for name in (CONFIG, WEIGHTS):
+        if name not in by_name:
+            held = ", ".join(quoted(member.filename, 40) for member in members[:6]) or "nothing"
+            raise ContainerError(f"not a Keras archive: {name} is missing", found=held)
+    config = parse_model(_text(archive, by_name[CONFIG]), CONFIG)
+    metadata = {}
+    if METADATA in by_name:
+        parsed = parse_json(_text(archive, by_name[METADATA]), METADATA)
+        metadata = parsed if isinstance(parsed, dict) else {}
+    version = metadata.get("keras_version")
+    weights = open_hdf5(_weights(path, archive, by_name[WEIGHTS]), WEIGHTS)
+    paths = dict(datasets(weights, WEIGHTS))
+    training = config.get("compile_config")
+    return Checkpoint(
+        config=config,
+        arrays={array.name: array for array in paths.values()},
+        layout="store",
+        root=tree_of(paths),
+        origin=Origin(str(path), "keras zip", version if isinstance(version, str) else None, sha256_of(path)),
+        training=training if isinstance(training, dict) else None,
+    )
+
+
+def _text(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """A small member, counted while it streams: what the directory says of its size need not be true."""
+    try:
+        with archive.open(member) as stream:
+            text = stream.read(LARGEST_JSON + 1)
+    except _BROKEN:
+        raise ContainerError("is damaged in the archive", address=member.filename) from None
+    if len(text) > LARGEST_JSON:
+        raise UnsafeError(
+            "is too large",
+            address=member.filename,
+            expected=f"at most {LARGEST_JSON // MIB} MiB",
+            found=f"{max(member.file_size, len(text)) // MIB} MiB or more",
+        )
+    return text
+
+
+def _weights(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> io.BufferedIOBase:
+    """The weights as a seekable file: in place if they are stored, else inflated into an unnamed temporary file."""
+    try:
+        with archive.open(member) as stream:  # compares the member's own header with the directory
+            if member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size:
+                file = path.open("rb")
+                window = Window(file, _start_of(file, member), member.file_size)
+                if window.crc32() != member.CRC:
+                    raise ContainerError("is damaged: its checksum does not agree", address=member.filename)
+                return io.BufferedReader(window, 1 << 16)
+            limit = max(ALWAYS_ALLOWED, LARGEST_EXPANSION * member.compress_size)
+            inflated = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  (it lives as long as its reader)
+            size = 0
+            while chunk := stream.read(MIB):
+                size += len(chunk)
+                if size > limit:
+                    raise UnsafeError(
+                        "is too large for what is stored",
+                        address=member.filename,
+                        expected=f"at most {limit // MIB} MiB out of {member.compress_size // 1024} KiB",
+                        found="more",
+                    )
+                inflated.write(chunk)
+            inflated.seek(0)
+            return cast(io.BufferedIOBase, inflated)
+    except _BROKEN:
+        raise ContainerError("is damaged in the archive", address=member.filename) from None
+
+
+def _start_of(file: IO[bytes], member: zipfile.ZipInfo) -> int:
+    """Where a member's bytes begin: behind its local header of 30 bytes, its name and its extra field."""
+    file.seek(member.header_offset + 26)
+    name, extra = struct.unpack("<HH", file.read(4))
+    return int(member.header_offset + 30 + name + extra)
+
+
+class Window(io.RawIOBase):
+    """`size` bytes of a file from `start` on, as a file of their own."""
+
+    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
+        self._file, self._start, self._size, self._position = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(cast(bytearray, buffer)).cast("B")
+        length = max(0, min(len(view), self._size - self._position))
+        self._file.seek(self._start + self._position)
+        got = self._file.readinto(view[:length])  # type: ignore[attr-defined]
+        self._position += got
+        return int(got)
+
+    def crc32(self) -> int:
+        """The checksum over all bytes, as the archive's directory has it."""
+        self._file.seek(self._start)
+        left, value = self._size, 0
+        while left and (chunk := self._file.read(min(MIB, left))):
+            value, left = zlib.crc32(chunk, value), left - len(chunk)
+        return value
