@@ -1,8 +1,9 @@
 """TensorFlow's object graph: which variable hangs at which Python attribute.
 
-The keys of a bundle are no paths one may rely on (with traces, a SavedModel has
-`variables/7/.ATTRIBUTES/VARIABLE_VALUE` where a checkpoint has `layer_with_weights-0/kernel/...`), and two variables may bear one name. The edges of the graph are
-the attributes' names, and always tell. The graph has cycles and many ways to one node, so it is walked on demand.
+The keys of a bundle are no paths one may rely on: with traces, a SavedModel has
+`variables/7/.ATTRIBUTES/VARIABLE_VALUE` where a checkpoint has `layer_with_weights-0/kernel/...`; and two variables may
+bear one name. The edges of the graph are the attributes' names, and always tell. The graph has cycles and many ways to
+one node, so it is walked on demand.
 
 Source: tensorflow/core/protobuf/trackable_object_graph.proto; saved_object_graph.proto for the graph in saved_model.pb.
 """
@@ -105,7 +106,7 @@ def _variable_key(node: memoryview) -> str | None:
     for attribute in message_fields(node, 2):
         content = dict(fields(attribute))
         name = content.get(1)
-        if isinstance(name, memoryview) and name == b"VARIABLE_VALUE" and 3 in content:
+        if isinstance(name, memoryview) and bytes(name) == b"VARIABLE_VALUE" and 3 in content:
             return text(content[3])
     return None
 
