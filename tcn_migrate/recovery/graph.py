@@ -84,7 +84,7 @@ class Graph:
         return Graph(self.inputs, tuple(reversed(kept)), tuple(wanted), self.symbols)
 
     def needed_from(self, position: int) -> frozenset[Value]:
-        """The tensors made before the step at `position` (or put in) that this step or a later one takes, or an output is."""
+        """The tensors that the steps from `position` on, or the outputs, need from before; inputs among them."""
         made = {value for step in self.steps[position:] for value in step.outputs}
         taken = {value for step in self.steps[position:] for value in step.inputs}
         return frozenset((taken | set(self.outputs)) - made)
@@ -118,7 +118,7 @@ def trace(model: Any, norms: Mapping[Hashable, Any], shapes: Sequence[tuple[int,
             raise MigrationError(
                 "the layers around the norms cannot be followed",
                 found=quoted(f"{type(error).__name__}: {error}", 300),
-                hint="A norm inside a custom layer can be measured or refitted if the layer's call uses keras.ops alone",
+                hint="A norm inside a custom layer can be measured or refitted if its call uses keras.ops alone",
             ) from error
         nodes = _in_order(inputs, outputs, histories)
     symbols = {id(tensor): tensor for node in nodes for tensor in node.outputs}
