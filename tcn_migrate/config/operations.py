@@ -6,7 +6,8 @@ An operation is written as Keras 3 itself serialises one, restricted to what eve
   themselves after their class. A name is written for them only where a layer of the model already has that name, for
   Keras refuses a model in which two have the same.
 - `GetItem` with a list of slices as key is read from Keras 3.2 on (3.0 and 3.1 cannot read what they wrote themselves),
-  so `sliced` uses `Take` and `Flip` wherever they say the same.
+  so `sliced` uses `Take` and `Flip` wherever they say the same. `Take` gets no negative index: on TensorFlow, Keras
+  3.0.5 compiles it to the first element.
 - Keras 3.0.5 wants a layer's inputs to stand before it in the list, so an operation follows its last input.
 """
 
@@ -48,6 +49,10 @@ def is_functional(entry: object) -> bool:
 
 def is_sequential(entry: object) -> bool:
     return isinstance(entry, dict) and entry.get("class_name") == "Sequential" and isinstance(entry.get("config"), dict)
+
+
+class _Drawn(dict[str, Any]):
+    """A reference to an operation that was drawn; a replaced layer may have the same name."""
 
 
 class Drawing:
@@ -92,7 +97,7 @@ class Drawing:
                 "inbound_nodes": [{"args": list(arguments), "kwargs": {}}],
             }
         )
-        return tensor(chosen)
+        return _Drawn(tensor(chosen))
 
 
 def sliced(drawing: Drawing, x: Json, key: Key, name: str) -> Json:
@@ -115,10 +120,11 @@ def sliced(drawing: Drawing, x: Json, key: Key, name: str) -> Json:
     steps = [(axis, element) for axis, element in steps if element != slice(None)]
     for number, (axis, element) in enumerate(steps, start=1):
         own = name if number == len(steps) else f"{name}_axis_{axis}"
+        backward = not isinstance(element, int) or element < 0
+        if backward:
+            x = drawing.operation("numpy.Flip", x, name=own if element == backwards else f"{own}_flip", axis=axis)
         if isinstance(element, int):
-            x = drawing.operation("numpy.Take", x, element, name=own, axis=axis)
-        else:
-            x = drawing.operation("numpy.Flip", x, name=own, axis=axis)
+            x = drawing.operation("numpy.Take", x, -1 - element if backward else element, name=own, axis=axis)
     return x
 
 
@@ -163,7 +169,7 @@ def replace_layers(model: Json, wanted: Callable[[Json], bool], build: Build) ->
                 drawn[layer["name"]].append(drawing.entries)
                 outputs.update({(layer["name"], number, index): result for index, result in enumerate(results)})
     follow = _Follow(outputs)
-    redrawn = _Placing()
+    redrawn = Placing()
     for layer in layers:
         if layer["name"] not in goes:
             redrawn.place([{**layer, "inbound_nodes": follow.inside(layer["inbound_nodes"])}])
@@ -173,7 +179,7 @@ def replace_layers(model: Json, wanted: Callable[[Json], bool], build: Build) ->
     return {**model, "config": {**config, "layers": redrawn.all(), **inputs_and_outputs}}
 
 
-class _Placing:
+class Placing:
     """A list of layers into which operations go as soon as what they are called on stands there."""
 
     def __init__(self) -> None:
@@ -229,14 +235,12 @@ class _Follow:
 
     def tensor(self, reference: Json) -> Json:
         seen = set()
-        place = history(reference)
-        while place in self.outputs:
+        while not isinstance(reference, _Drawn) and (place := history(reference)) in self.outputs:
             if place in seen:
                 raise ContainerError("Layers feed each other in a circle")
             seen.add(place)
             reference = self.outputs[place]
-            place = history(reference)
-        return reference
+        return dict(reference)
 
     def inside(self, value: Any) -> Any:
         if is_tensor(value):
@@ -276,7 +280,10 @@ def every_model(entry: Json, change: Callable[[Json, str], Json], path: str = ""
         return change({**entry, "config": {**config, "layers": layers}}, inner)
     wrapped = config.get("layer")
     if isinstance(wrapped, dict):
-        return {**entry, "config": {**config, "layer": every_model(wrapped, change, path, depth + 1)}}
+        changed = every_model(wrapped, change, path, depth + 1)
+        if is_sequential(wrapped) and is_functional(changed):
+            changed = _with_one_output(changed)
+        return {**entry, "config": {**config, "layer": changed}}
     return entry
 
 
@@ -310,6 +317,16 @@ def functional_of(sequential: Json) -> Json | None:
         "class_name": "Functional",
         "config": {**kept, "layers": chain, **ends},
     }
+
+
+def _with_one_output(model: Json) -> Json:
+    """The model's only output outside of a list, for a `TimeDistributed` around it.
+
+    From Keras 3.9 to 3.15.1 a list of one output stays a list, and `TimeDistributed` then fails with "Cannot convert
+    '5' to a shape". Before Keras 3.5 only the list is read, so nothing else is written this way.
+    """
+    (output,) = model["config"]["output_layers"]
+    return {**model, "config": {**model["config"], "output_layers": output}}
 
 
 def _name_of(layer: Json) -> str:
