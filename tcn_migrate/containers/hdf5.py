@@ -60,7 +60,7 @@ def attribute(holder: h5py.Group, name: str, what: str) -> Any:
         if not h5py.h5a.exists(holder.id, key):
             return None
         header = h5py.h5a.open(holder.id, key)
-        if header.get_storage_size() > LARGEST_JSON:
+        if header.get_space().get_simple_extent_npoints() * header.dtype.itemsize > LARGEST_JSON:
             raise UnsafeError(f"attribute {quoted(name)} is too large", address=what)
         value = holder.attrs[name]
     except _BROKEN:

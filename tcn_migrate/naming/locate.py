@@ -1,8 +1,8 @@
 """Every array of a checkpoint, claimed by exactly one address or listed as ignored with the reason.
 
 The config is walked, never the file: each layer that it names, and each variable that the layer's class owns, has one
-place in the layout at hand. What is not there is reported missing by its address; what nobody claims stops the migration,
-unless it is known to be of no use. That accounting is what makes a migration exact.
+place in the layout at hand. What is not there is reported missing by its address; what nobody claims stops the
+migration, unless it is known to be of no use. That accounting is what makes a migration exact.
 """
 
 from __future__ import annotations

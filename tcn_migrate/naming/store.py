@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tcn_migrate.checkpoint import Json, Node, StoredArray
 from tcn_migrate.config.classes import Part, Variable
-from tcn_migrate.config.names import snake_case
+from tcn_migrate.config.names import store_name
 from tcn_migrate.naming.entries import class_of, is_operation, layers_of
 
 Place = Node | None
@@ -32,7 +32,7 @@ def keys(entries: Sequence[Json], visits: Callable[[Json], int] = lambda entry: 
         if is_operation(entry):
             found.append(None)
             continue
-        base = snake_case(class_of(entry))
+        base = store_name(class_of(entry))
         number = counts.get(base, 0)
         found.append(f"{base}_{number}" if number else base)
         counts[base] = number + visits(entry)

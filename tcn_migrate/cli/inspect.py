@@ -1,0 +1,38 @@
+"""tcn-migrate inspect OLD..."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tcn_migrate.cli import options, show
+from tcn_migrate.errors import MigrationError, quoted
+
+
+@click.command("inspect", epilog="Example: tcn-migrate inspect old.h5 --json")
+@click.argument("old", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options.architecture
+@options.last_step
+@options.machine
+def command(old: tuple[Path, ...], machine: bool, **settings: Any) -> None:
+    """Say what is in files and what a migration would do; nothing is written."""
+    from tcn_migrate.inspection import inspect
+
+    worst, found = 0, []
+    for path in old:
+        try:
+            seen = inspect(path, **settings)
+            found.append(seen)
+            worst = max(worst, seen["exit_code"])
+            if not machine:
+                show.inspected(seen)
+        except MigrationError as error:
+            worst = max(worst, error.exit_code)
+            found.append({"path": str(path), "error": error.kind, "message": str(error), "exit_code": error.exit_code})
+            if not machine:
+                click.echo(f"{quoted(path, 200)[1:-1]}: {error}", err=True)
+    if machine:
+        show.as_json(found[0] if len(found) == 1 else found)
+    raise SystemExit(worst)

@@ -1,0 +1,60 @@
+"""tcn-migrate OLD [NEW]"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tcn_migrate.cli import options, show
+
+
+@click.command(
+    "migrate",
+    epilog="""\b
+Examples:
+  tcn-migrate old.h5                                     writes old.keras
+  tcn-migrate old.h5 new.keras --target plain            needs no custom class to load
+  tcn-migrate old_weights.h5 --architecture model.json   weights alone
+""",
+)
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path), required=False)
+@options.architecture
+@options.target
+@options.last_step
+@options.custom_objects
+@click.option("--overwrite", is_flag=True, help="Replace NEW if it exists.")
+@click.option("--verify/--no-verify", default=True, help="Load the new file and prove that it computes the same.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write what was done, as JSON.")
+@options.machine
+def command(
+    old: Path,
+    new: Path | None,
+    custom_objects: str | None,
+    quiet: bool,
+    report: Path | None,
+    machine: bool,
+    **settings: Any,
+) -> None:
+    """Migrate one checkpoint: OLD is read, NEW is written.
+
+    Without NEW: OLD with the suffix .keras, never OLD itself.
+    """
+    from tcn_migrate.migration import migrate
+
+    with show.failures(str(old), machine=machine, report=report), show.progress(quiet or machine) as said:
+        classes = options.load_custom_objects(custom_objects)
+        outcome = migrate(old, new, custom_objects=classes, progress=said, **settings)
+        if report is not None:
+            report.write_text(json.dumps(outcome.as_json(), indent=1))
+    if machine:
+        show.as_json(outcome.as_json())
+        return
+    for text in outcome.warnings:
+        show.warning(text)
+    if not quiet:
+        show.migrated(outcome)

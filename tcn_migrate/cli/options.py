@@ -1,0 +1,64 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tcn_migrate.errors import MigrationError, quoted
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+architecture: Decorator = click.option(
+    "--architecture",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The model's JSON (what model.to_json() wrote), for a file that holds weights alone.",
+)
+target: Decorator = click.option(
+    "--target",
+    type=click.Choice(["layer", "plain"]),
+    default="layer",
+    show_default=True,
+    help="layer: with tcn_migrate.TCN, or keras-tcn's. plain: Keras's own layers only.",
+)
+last_step: Decorator = click.option(
+    "--last-step",
+    is_flag=True,
+    help="The model is of keras-tcn 2.9.1 where nothing in the file tells it from 2.9.2 to 3.0.2.",
+)
+custom_objects: Decorator = click.option(
+    "--custom-objects",
+    metavar="MODULE",
+    help="A Python module of yours (package.module) whose classes are your own layers. It is imported.",
+)
+machine: Decorator = click.option("--json", "machine", is_flag=True, help="Print JSON for machines.")
+
+
+def load_custom_objects(module: str | None) -> Mapping[str, Any]:
+    """The classes and functions of a module that the user named.
+
+    Raises:
+        MigrationError: it cannot be imported.
+    """
+    if module is None:
+        return {}
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        loaded = importlib.import_module(module)
+    except Exception as error:
+        raise MigrationError(
+            f"--custom-objects {quoted(module)} cannot be imported ({type(error).__name__}: {quoted(error, 200)})",
+            hint="Name it as Python would import it, such as my_package.my_layers",
+        ) from None
+    return {
+        name: thing
+        for name, thing in vars(loaded).items()
+        if callable(thing) and getattr(thing, "__module__", None) == loaded.__name__
+    }

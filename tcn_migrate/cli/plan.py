@@ -1,0 +1,52 @@
+"""tcn-migrate plan OLD"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tcn_migrate.cli import options, show
+from tcn_migrate.errors import quoted
+
+
+@click.command("plan", epilog="Example: tcn-migrate plan old.h5")
+@click.argument("old", type=click.Path(path_type=Path))
+@options.architecture
+@options.target
+@options.last_step
+@options.custom_objects
+@options.machine
+def command(old: Path, custom_objects: str | None, machine: bool, **settings: Any) -> None:
+    """Print every move, fold, repair and ignored array of a migration; nothing is written."""
+    from tcn_migrate.migration import decide, plan
+    from tcn_migrate.naming.entries import spoken
+    from tcn_migrate.outcome import plan_as_json
+
+    with show.failures(str(old), machine=machine):
+        classes = options.load_custom_objects(custom_objects)
+        decided = plan(old, custom_objects=classes, **settings)
+        if machine:
+            show.as_json(plan_as_json(decided))
+        else:
+            show.described(decided)
+            show.table(
+                "moves",
+                ["variable", "shape", "how", "from", "to"],
+                [
+                    [
+                        spoken(move.address),
+                        str(move.shape),
+                        move.grade,
+                        ", ".join(quoted(source.name)[1:-1] for source in move.sources),
+                        move.target,
+                    ]
+                    for move in decided.moves
+                ],
+            )
+            if decided.ignored:
+                show.table("ignored", ["array", "why"], [[quoted(n)[1:-1], why] for n, why in decided.ignored.items()])
+            for text in decided.warnings:
+                show.warning(text)
+        decide(decided)

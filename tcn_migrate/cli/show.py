@@ -1,0 +1,146 @@
+"""How results and errors look in a terminal, in a pipe and for machines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tcn_migrate.errors import MigrationError, quoted
+
+
+def as_json(content: Any) -> None:
+    """Prints JSON for machines: ASCII only, so that a name out of a file cannot do anything."""
+    click.echo(json.dumps(content, indent=1, allow_nan=False, default=str))
+
+
+def line(text: str, **style: Any) -> None:
+    """Prints one line, in colour where the output is a terminal."""
+    click.echo(click.style(text, **style) if style and sys.stdout.isatty() else text)
+
+
+def warning(text: str) -> None:
+    click.echo(f"{click.style('warning', fg='yellow') if sys.stderr.isatty() else 'warning'}: {text}", err=True)
+
+
+@contextlib.contextmanager
+def failures(source: str, *, machine: bool = False, report: Path | None = None) -> Iterator[None]:
+    """Turns a MigrationError into its message and exit code, and Ctrl-C into a word."""
+    try:
+        yield
+    except MigrationError as error:
+        content = {"source": source, "error": error.kind, "message": str(error), "exit_code": error.exit_code}
+        if report is not None:
+            report.write_text(json.dumps(content, indent=1))
+        if machine:
+            as_json(content)
+        else:
+            prefix = click.style("error", fg="red") if sys.stderr.isatty() else "error"
+            click.echo(f"{prefix}: {quoted(source, 200)[1:-1]}: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        click.echo("stopped; nothing was written", err=True)
+        raise SystemExit(130) from None
+
+
+@contextlib.contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """A progress bar on standard error, if that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def said(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(phase, total=total)
+            bars.update(tasks[phase], completed=done, total=total)
+
+        yield said
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table: drawn by rich in a terminal, tab-separated in a pipe."""
+    if not sys.stdout.isatty():
+        click.echo(title)
+        for row in [columns, *rows]:
+            click.echo("  " + "\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, title_justify="left")
+    for column in columns:
+        drawn.add_column(column)
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    Console().print(drawn)
+
+
+def migrated(outcome: Any) -> None:
+    """What a migration did, in a few lines."""
+    plan = outcome.plan
+    described(plan)
+    grades: dict[str, int] = {}
+    for move in plan.moves:
+        grades[move.grade] = grades.get(move.grade, 0) + 1
+    line(f"  variables: {', '.join(f'{count} {grade}' for grade, count in grades.items()) or 'none'}")
+    if outcome.evidence is not None:
+        evidence = outcome.evidence
+        text = f"  verified: {evidence.bit_exact} of {evidence.variables} variables bit for bit"
+        if evidence.tcn_differences:
+            worst = max(evidence.tcn_differences.values())
+            text += f"; TCN outputs agree to {worst:.1g} standard deviations"
+        line(text, fg="green")
+    line(f"wrote {quoted(outcome.output, 200)[1:-1]}", bold=True)
+
+
+def described(plan: Any) -> None:
+    """What a file is, in a few lines."""
+    origin = plan.origin
+    version = f", Keras {quoted(origin.keras_version, 20)[1:-1]}" if origin.keras_version else ""
+    line(f"{quoted(Path(origin.path).name, 100)[1:-1]}: {origin.container}{version}")
+    for address, reading in plan.tcns.items():
+        settings = reading.settings
+        norm = f"{reading.norm} norm" if reading.norm else "no norm"
+        weight = ", weight norm" if settings.weight_norm else ""
+        line(
+            f"  TCN {'/'.join(quoted(part, 40)[1:-1] for part in address)}: {settings.blocks} blocks, {norm}{weight}, "
+            f"as keras-tcn {reading.generation.releases}"
+        )
+    if not plan.tcns:
+        line("  no TCN in it: a plain Keras model")
+    for repair in plan.repairs:
+        line(f"  repaired {quoted(repair.layer, 40)}: {repair.sentence}")
+
+
+def inspected(seen: dict[str, Any]) -> None:
+    """What a file is and what a migration would do, for a person."""
+    version = f", Keras {quoted(seen['keras_version'], 20)[1:-1]}" if seen["keras_version"] else ""
+    line(f"{quoted(seen['path'], 200)[1:-1]}: {seen['container']}{version}", bold=True)
+    for tcn in seen["tcns"]:
+        line(
+            f"  TCN {quoted(tcn['layer'])[1:-1]}: {tcn['releases']}, filters {tcn['nb_filters']}, "
+            f"kernel size {tcn['kernel_size']}, stacks {tcn['nb_stacks']}, dilations {tcn['dilations'][:16]}, "
+            f"padding {tcn['padding']}, {tcn['norm'] or 'no'} norm{', weight norm' if tcn['weight_norm'] else ''}"
+        )
+        for norm, where in tcn["norms"].items():
+            stored = f" at {quoted(where['stored_at'], 100)[1:-1]}" if where["stored_at"] else ""
+            line(f"    {norm.replace('/', ' / ')}: {where['state']}{stored}")
+    if not seen["tcns"]:
+        line("  no TCN in it: a plain Keras model")
+    for sentence in seen["repairs"]:
+        line(f"  would repair: {sentence}")
+    for text in seen["warnings"]:
+        warning(text)
+    line(f"  {seen['verdict']}", fg="green" if seen["exit_code"] == 0 else "yellow")

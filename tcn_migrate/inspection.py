@@ -1,0 +1,89 @@
+"""What is in a file, and what a migration would do: for eyes and for machines, without Keras."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tcn_migrate.containers import read_checkpoint
+from tcn_migrate.containers.architecture import read_architecture
+from tcn_migrate.errors import DecisionNeeded
+from tcn_migrate.migration import decide
+from tcn_migrate.moves import Plan
+from tcn_migrate.naming.entries import spoken
+from tcn_migrate.planning import Choices, make_plan
+
+PathLike = str | os.PathLike[str]
+
+
+def inspect(path: PathLike, *, architecture: PathLike | None = None, last_step: bool = False) -> dict[str, Any]:
+    """What a checkpoint is.
+
+    Args:
+        path: the file or folder.
+        architecture: the model's JSON, for a file that holds weights alone.
+        last_step: as for `migrate`.
+
+    Returns:
+        Plain values: container, versions, each TCN with its settings and the state of its norms, and what a migration
+        would do (`verdict`, `exit_code`).
+
+    Raises:
+        MigrationError: it cannot be migrated, and why.
+    """
+    config = None if architecture is None else read_architecture(Path(architecture))
+    checkpoint = read_checkpoint(Path(path), config)
+    plan = make_plan(checkpoint, Choices(last_step=last_step))
+    verdict, exit_code = "migrates exactly", 0
+    try:
+        decide(plan)
+    except DecisionNeeded as decision:
+        verdict, exit_code = str(decision), decision.exit_code
+    grades: dict[str, int] = {}
+    for move in plan.moves:
+        grades[move.grade] = grades.get(move.grade, 0) + 1
+    return {
+        "path": str(path),
+        "container": plan.origin.container,
+        "keras_version": plan.origin.keras_version,
+        "sha256": plan.origin.sha256,
+        "tcns": [_tcn(plan, address) for address in plan.tcns],
+        "variables": grades,
+        "missing": [spoken(address) for address in plan.missing],
+        "ignored": len(plan.ignored),
+        "repairs": [repair.sentence for repair in plan.repairs],
+        "warnings": list(plan.warnings),
+        "verdict": verdict,
+        "exit_code": exit_code,
+    }
+
+
+def _tcn(plan: Plan, address: tuple[str, ...]) -> dict[str, Any]:
+    reading = plan.tcns[address]
+    settings = reading.settings
+    norms = {}
+    for k in range(settings.blocks) if reading.norm else ():
+        for slot in (0, 1):
+            norm = (f"residual_block_{k}", f"norm_{slot}")
+            lost = [place[-1] for place in reading.missing if place[:2] == norm]
+            held = [array.name for place, array in reading.found.items() if place[:2] == norm]
+            state = "complete" if not lost else "missing" if not held else f"missing {', '.join(lost)}"
+            norms["/".join(norm)] = {"state": state, "stored_at": held[0].rpartition("/")[0] if held else None}
+    return {
+        "layer": "/".join(address),
+        "generation": reading.generation.name,
+        "releases": f"keras-tcn {reading.generation.releases}",
+        "norm": reading.norm,
+        "weight_norm": settings.weight_norm,
+        "input_width": reading.input_width,
+        "nb_filters": settings.nb_filters,
+        "kernel_size": settings.kernel_size,
+        "nb_stacks": settings.nb_stacks,
+        "dilations": list(settings.stack_dilations),
+        "padding": settings.padding,
+        "use_skip_connections": settings.use_skip_connections,
+        "return_sequences": settings.return_sequences,
+        "activation": settings.activation,
+        "norms": norms,
+    }

@@ -1,0 +1,118 @@
+"""Every move, fold and repair of one migration, decided once.
+
+`tcn-migrate plan` prints this object, the writer executes it, and the report quotes it: no later step decides again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from tcn_migrate.checkpoint import Json, Origin, StoredArray
+from tcn_migrate.config.repair import Repair
+from tcn_migrate.errors import NamingError
+from tcn_migrate.naming.entries import Address, spoken
+from tcn_migrate.tcn.reading import TCNReading
+
+Array = np.ndarray[Any, Any]
+Grade = Literal["copied", "folded", "rescaled", "refitted", "measured", "initialized"]
+
+
+@dataclass(frozen=True)
+class Move:
+    """How one variable of the new file gets its values.
+
+    Attributes:
+        address: the variable, as a user names it.
+        target: its path in the new file's weight store.
+        shape: of the variable.
+        sources: the stored arrays it is made of: one that is copied, or weight norm's g and v; none where the values
+            were recovered.
+        grade: how exact it is. "copied": bit for bit. "folded": weight norm's product. "rescaled": a repair multiplies
+            columns. The others: recovered, and how.
+        make: the values out of the sources' values.
+    """
+
+    address: Address
+    target: str
+    shape: tuple[int, ...]
+    sources: tuple[StoredArray, ...]
+    grade: Grade
+    make: Callable[..., Array] = field(repr=False, compare=False)
+
+    def values(self) -> Array:
+        """The variable's values, read now.
+
+        Raises:
+            NamingError: the values have another shape than their header promised.
+        """
+        made = self.make(*(source.read() for source in self.sources))
+        if made.shape != self.shape:
+            raise NamingError(
+                "has another shape than its header", address=spoken(self.address), expected=self.shape, found=made.shape
+            )
+        return made
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One migration.
+
+    Attributes:
+        origin: the file.
+        target: "layer" or "plain".
+        config: the new file's config.
+        moves: how each variable gets its values, in the order of the new file.
+        missing: the variables that have no values yet, with their shapes.
+        ignored: stored arrays that are not used, with the reason.
+        repairs: what was changed in the config.
+        tcns: every TCN, by its address.
+        states: what the norms look like, a sentence for each norm that is not complete and sound.
+        warnings: what the user should know.
+        compile_config: the carried training configuration, or None.
+    """
+
+    origin: Origin
+    target: str
+    config: Json
+    moves: tuple[Move, ...]
+    missing: Mapping[Address, tuple[str, tuple[int, ...]]]
+    ignored: Mapping[str, str]
+    repairs: tuple[Repair, ...]
+    tcns: Mapping[Address, TCNReading]
+    warnings: tuple[str, ...]
+    compile_config: Json | None = None
+
+    @property
+    def complete(self) -> bool:
+        return not self.missing
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the new file's arrays, about."""
+        return sum(4 * int(np.prod(move.shape, dtype=np.int64)) for move in self.moves)
+
+    def filled(self, values: Mapping[Address, Array], grade: Grade) -> Plan:
+        """The plan with recovered values for variables that were missing, or that are replaced."""
+        moves = []
+        for move in self.moves:
+            new = values.get(move.address)
+            moves.append(move if new is None else _filled(move.address, move.target, new, grade))
+        known = {move.address for move in self.moves}
+        for address, (target, _) in self.missing.items():
+            if address in values and address not in known:
+                moves.append(_filled(address, target, values[address], grade))
+        missing = {address: place for address, place in self.missing.items() if address not in values}
+        return replace(self, moves=tuple(moves), missing=missing)
+
+
+def _filled(address: Address, target: str, values: Array, grade: Grade) -> Move:
+    return Move(address, target, values.shape, (), grade, lambda: values)
+
+
+def copied(address: Address, target: str, source: StoredArray) -> Move:
+    """A variable that is copied bit for bit."""
+    return Move(address, target, source.shape, (source,), "copied", lambda values: values)

@@ -1,0 +1,88 @@
+"""Where Keras 3 looks for each variable of a config: the paths of `model.weights.h5`.
+
+The same for every release from 3.0.5 to 3.15.1: a model's layers under `layers`, each by its class in snake case with a
+count in the order of the config, a layer's own variables at `vars/0`, `vars/1`, ..., parts under their attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tcn_migrate.checkpoint import Json
+from tcn_migrate.config import classes
+from tcn_migrate.naming import store
+from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of
+from tcn_migrate.tcn.naming import NORM_VARIABLES
+
+
+def paths(model: Json) -> dict[Address, str]:
+    """The store's path of every variable that a config in normal form implies, by address.
+
+    A TCN has more than its config tells (which shortcuts are convolutions depends on the input), so each variable that
+    any TCN of these settings may have is listed.
+    """
+    return dict(_model((), model, ""))
+
+
+def custom_layers(model: Json, custom_classes: frozenset[str]) -> dict[Address, str]:
+    """The store's path of each layer whose class only the user knows."""
+    found = {}
+    for address, entry, prefix in _layers((), model, ""):
+        if class_of(entry) in custom_classes:
+            found[address] = prefix
+    return found
+
+
+def _layers(address: Address, model: Json, prefix: str) -> Iterator[tuple[Address, Json, str]]:
+    entries = layers_of(model)
+    for entry, key in zip(entries, store.keys(entries), strict=True):
+        if key is None:
+            continue
+        here, path = (*address, name_of(entry)), f"{prefix}layers/{key}"
+        yield here, entry, path
+        if is_model(entry):
+            yield from _layers(here, entry, f"{path}/")
+
+
+def _model(address: Address, model: Json, prefix: str) -> Iterator[tuple[Address, str]]:
+    entries = layers_of(model)
+    for entry, key in zip(entries, store.keys(entries), strict=True):
+        if key is not None:
+            yield from _layer((*address, name_of(entry)), entry, f"{prefix}layers/{key}")
+
+
+def _layer(address: Address, entry: Json, prefix: str) -> Iterator[tuple[Address, str]]:
+    if is_operation(entry):
+        return
+    if is_model(entry):
+        yield from _model(address, entry, f"{prefix}/")
+        return
+    config = entry.get("config") or {}
+    if is_tcn(entry):
+        for below, path in tcn_paths(config):
+            yield (*address, *below), f"{prefix}/{path}"
+        return
+    name = class_of(entry)
+    for number, variable in enumerate(classes.variables(name, config)):
+        yield (*address, variable.name), f"{prefix}/vars/{number}"
+    for part in classes.parts(name, config):
+        yield from _layer((*address, part.role), part.entry, f"{prefix}/{part.role}")
+
+
+def tcn_paths(config: Json) -> Iterator[tuple[Address, str]]:
+    """Where keras-tcn 3.5.7 and this package's layer keep a TCN's variables, below the layer."""
+    norm = "batch" if config.get("use_batch_norm") else "layer" if config.get("use_layer_norm") else None
+    yield from _convolution(("main_conv1D",))
+    for k in range(int(config["nb_stacks"]) * len(config["dilations"])):
+        block = f"residual_block_{k}"
+        for part in ("conv1D_0", "conv1D_1", "matching_conv1D"):
+            yield from _convolution((block, part))
+        for slot in (0, 1) if norm else ():
+            key = f"{norm}_norm_layers/{norm}_normalization{'_1' if slot else ''}"
+            for number, variable in enumerate(NORM_VARIABLES[norm]) if norm else ():
+                yield (block, f"norm_{slot}", variable), f"{block}/{key}/vars/{number}"
+
+
+def _convolution(address: Address) -> Iterator[tuple[Address, str]]:
+    for number, variable in enumerate(("kernel", "bias")):
+        yield (*address, variable), f"{'/'.join(address)}/vars/{number}"

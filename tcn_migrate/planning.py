@@ -1,0 +1,264 @@
+"""From a checkpoint to a plan: normal form, naming, what each TCN is, repairs, and where every array goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
+from tcn_migrate.config import Modern, modernize
+from tcn_migrate.config.masks import repair_masks
+from tcn_migrate.config.normal import normal_form
+from tcn_migrate.errors import NamingError, quoted
+from tcn_migrate.moves import Grade, Move, Plan, copied
+from tcn_migrate.naming import target
+from tcn_migrate.naming.entries import Address, is_model, is_tcn, layers_of, name_of, spoken
+from tcn_migrate.naming.locate import Located, locate
+from tcn_migrate.tcn.naming import LAYOUTS
+from tcn_migrate.tcn.reading import Surroundings, TCNReading, expected_shapes, folded_kernel, read_tcn, with_setting
+from tcn_migrate.tcn.rewriting import rewritten
+from tcn_migrate.tcn.settings import read_settings
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user decided beforehand.
+
+    Attributes:
+        target: "layer" or "plain".
+        last_step: files of which nothing tells whether 2.9.1 wrote them are of 2.9.1.
+        custom_classes: classes that the user supplies.
+    """
+
+    target: str = "layer"
+    last_step: bool = False
+    custom_classes: frozenset[str] = frozenset()
+
+
+def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
+    """Decides everything about one migration; nothing is read but headers.
+
+    Raises:
+        MigrationError: the file cannot be migrated, and why.
+    """
+    version = keras_version(checkpoint)
+    stored = normal_form(checkpoint.config, keras_2=major(version) < 3, custom_classes=choices.custom_classes)
+    readings: dict[Address, TCNReading] = {}
+
+    def read_tcn_at(address: Address, entry: Json, place: Any) -> Mapping[Address, StoredArray]:
+        name = f"layer {quoted(address[0]) if len(address) == 1 else spoken(address)}"
+        settings = read_settings(entry.get("config") or {}, name)
+        arrays = LAYOUTS[checkpoint.layout](place, settings.blocks)
+        around = surroundings(checkpoint, stored, address, version, choices)
+        readings[address] = read_tcn(address, settings, arrays, around)
+        return readings[address].found
+
+    located = locate(stored, checkpoint, read_tcn_at, choices.custom_classes)
+    if located.missing:
+        refuse_missing(located)
+    modern = modernize(checkpoint.config, keras_version=version, custom_classes=choices.custom_classes)
+    config, repairs = modern.config, list(modern.repairs)
+    if major(version) < 3:
+        readings = {a: keras2_meaning(r) for a, r in readings.items()}
+        config, of_masks = repair_masks(config, lambda entry: _passes(readings, entry))
+        repairs += of_masks
+    config = rewrite_tcns(config, readings)
+    warnings = [*modern.warnings, *(w for r in readings.values() for w in r.warnings)]
+    if "architecture_beside" in checkpoint.hints:
+        beside = quoted(checkpoint.hints["architecture_beside"])
+        warnings.append(f"the file holds weights alone; the architecture was taken from {beside} beside it")
+    moves, missing = make_moves(config, located, readings, modern, choices.custom_classes)
+    return Plan(
+        origin=replace(checkpoint.origin, keras_version=version),
+        target=choices.target,
+        config=config,
+        moves=tuple(moves),
+        missing=missing,
+        ignored=account(checkpoint, located, readings),
+        repairs=tuple(repairs),
+        tcns=readings,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def keras_version(checkpoint: Checkpoint) -> str:
+    """The release of Keras that wrote a file; where the file does not say, what its config looks like."""
+    config = checkpoint.config
+    for said in (checkpoint.origin.keras_version, config.get("keras_version")):
+        if isinstance(said, str) and re.match(r"\d+\.\d+", said):
+            return said
+    return "3" if "registered_name" in config and checkpoint.layout == "store" else "2"
+
+
+def major(version: str) -> int:
+    """The major version: of `2.3.0-tf` it is 2."""
+    return int(version.split(".")[0])
+
+
+def surroundings(checkpoint: Checkpoint, model: Json, address: Address, version: str, choices: Choices) -> Surroundings:
+    """What the file says about one TCN outside of its own config."""
+    closures = checkpoint.hints.get("last_step_closures") or {}
+    return Surroundings(
+        keras=major(version),
+        length_known=length_known(model, address),
+        closure=closures.get(address[-1]),
+        last_step=choices.last_step,
+    )
+
+
+def length_known(model: Json, address: Address) -> bool | None:
+    """Whether the inputs of the model around a TCN have a fixed number of time steps; None if they say nothing."""
+    for name in address[:-1]:
+        inner = next((e for e in layers_of(model) if name_of(e) == name), None) if is_model(model) else None
+        if inner is None or not is_model(inner):
+            return None
+        model = inner
+    shapes = [
+        entry["config"].get("batch_shape") or entry["config"].get("batch_input_shape")
+        for entry in layers_of(model)
+        if entry.get("class_name") == "InputLayer"
+    ]
+    known = [shape[1] is not None for shape in shapes if isinstance(shape, list | tuple) and len(shape) > 1]
+    return any(known) if known else None
+
+
+def keras2_meaning(reading: TCNReading) -> TCNReading:
+    """What a TCN's settings mean in Keras 2, said in settings of Keras 3.
+
+    Its hard sigmoid is another function. And it passes a mask on in one configuration only: the whole sequence without
+    skip connections, and an identity as the first block's shortcut (seen on predictions of 3.4.0 to 3.5.4).
+    """
+    settings = reading.settings
+    if settings.activation == "hard_sigmoid":
+        reading = with_setting(reading, activation="keras2_hard_sigmoid")
+    first_filters = settings.filters[0]
+    identity = reading.input_width == first_filters and not reading.generation.first_convolution
+    passes = settings.return_sequences and not settings.use_skip_connections and identity
+    return with_setting(reading, pass_mask=True) if passes else reading
+
+
+def _passes(readings: Mapping[Address, TCNReading], entry: Json) -> bool:
+    """Whether the TCN of an entry passes a mask on; entries inside wrappers are known by their settings' name."""
+    return any(r.settings.pass_mask for a, r in readings.items() if name_of(entry) in (a[-1], r.settings.name))
+
+
+def rewrite_tcns(model: Json, readings: Mapping[Address, TCNReading], address: Address = ()) -> Json:
+    """The config with every TCN's entry as the migrated file has it."""
+
+    def entry_at(entry: Json, here: Address) -> Json:
+        if is_tcn(entry) and here in readings:
+            return rewritten(entry, readings[here])
+        if is_model(entry):
+            return rewrite_tcns(entry, readings, here)
+        config = dict(entry.get("config") or {})
+        for key in ("layer", "backward_layer"):
+            inner = config.get(key)
+            if isinstance(inner, dict) and "class_name" in inner:
+                role = {"layer": "forward_layer"}.get(key, key) if entry.get("class_name") == "Bidirectional" else key
+                config[key] = entry_at(inner, (*here, role))
+        return {**entry, "config": config}
+
+    layers = [entry_at(entry, (*address, name_of(entry))) for entry in layers_of(model)]
+    return {**model, "config": {**model["config"], "layers": layers}}
+
+
+def make_moves(
+    config: Json,
+    located: Located,
+    readings: Mapping[Address, TCNReading],
+    modern: Modern,
+    custom_classes: frozenset[str],
+) -> tuple[list[Move], dict[Address, tuple[str, tuple[int, ...]]]]:
+    """A move for every variable of the new config, in the order of the old one; and what has no array."""
+    places = target.paths(config)
+    prefixes = target.custom_layers(config, custom_classes)
+    tcn_variables: dict[Address, tuple[int, ...]] = {}
+    for address, r in readings.items():
+        shapes = expected_shapes(r.settings, r.generation, r.norm, r.input_width, folded=True)
+        tcn_variables |= {(*address, *below): shape for below, shape in shapes.items()}
+
+    moves: list[Move] = []
+    for address, array in located.arrays.items():
+        if any(address[: len(a)] == a for a in readings):
+            continue
+        place = places.get(address)
+        if place is None:
+            prefix = next((p for a, p in prefixes.items() if address[: len(a)] == a), None)
+            if prefix is None:
+                raise NamingError("has no place in the migrated model", address=spoken(address))
+            layer = next(a for a in prefixes if address[: len(a)] == a)
+            place = "/".join((prefix, *address[len(layer) :]))
+        transform = modern.transforms.get(address)
+        if transform is None:
+            moves.append(copied(address, place, array))
+        else:
+            moves.append(Move(address, place, array.shape, (array,), "rescaled", transform.apply))
+    missing: dict[Address, tuple[str, tuple[int, ...]]] = {}
+    for address, shape in tcn_variables.items():
+        sources, grade, make = _tcn_sources(located.arrays, address)
+        if not sources:
+            missing[address] = (places[address], shape)
+        else:
+            moves.append(Move(address, places[address], shape, sources, grade, make))
+    wanted = {a for a in places if not any(a[: len(r)] == r for r in readings)}
+    left = [a for a in wanted if a not in located.arrays]
+    if left:
+        raise NamingError("has no array in the file", address=spoken(min(left)))
+    return moves, missing
+
+
+def _tcn_sources(arrays: Mapping[Address, StoredArray], address: Address) -> tuple[tuple[StoredArray, ...], Grade, Any]:
+    if address in arrays:
+        return (arrays[address],), "copied", lambda values: values
+    v, g = arrays.get((*address[:-1], "v")), arrays.get((*address[:-1], "g"))
+    if address[-1] == "kernel" and v is not None and g is not None:
+        return (v, g), "folded", folded_kernel
+    return (), "copied", None
+
+
+def refuse_missing(located: Located) -> None:
+    """Only a TCN's norms can be recovered; any other variable that is not there ends the migration."""
+    names = ", ".join(spoken(address) for address in located.missing[:5])
+    more = len(located.missing) - 5
+    raise NamingError(
+        f"{len(located.missing)} variables are not in the file: {names}{f' and {more} more' if more > 0 else ''}",
+        hint="They cannot be brought back; look for an older copy of the file",
+    )
+
+
+_OF_NO_USE = (
+    (re.compile(r"^optimizer_weights/|(^|/)optimizer/|\.OPTIMIZER_SLOT|^(Adam|SGD|RMSprop|training)/"), "optimizer"),
+    (re.compile(r"(^|/)(metrics?|keras_api/metrics|compile_metrics|loss_tracker|_metrics)/"), "a metric's state"),
+    (re.compile(r"(^|/)top_level_model_weights/"), "metrics and losses of the model, no layer's"),
+    (re.compile(r"seed_generator|StateVar|_rng|random_generator|_generator/"), "state of a random generator"),
+    (re.compile(r"save_counter|(^|/)_?(step|epoch|global_step)/|^iterations?$"), "a counter of training"),
+    (re.compile(r"data_dep_init|_naked_clone_layer"), "weight norm's copy for the first call"),
+)
+
+
+def account(checkpoint: Checkpoint, located: Located, readings: Mapping[Address, TCNReading]) -> dict[str, str]:
+    """Every array that no address claims, with the reason why it is not needed.
+
+    Raises:
+        NamingError: an array of which nobody knows what it is for.
+    """
+    claimed = {array.name for array in located.arrays.values()}
+    ignored: dict[str, str] = {}
+    for reading in readings.values():
+        ignored |= reading.ignored
+    for name in checkpoint.arrays:
+        if name in claimed or name in ignored:
+            continue
+        reason = next((reason for pattern, reason in _OF_NO_USE if pattern.search(name)), None)
+        if reason is None and checkpoint.layout in ("graph", "saver"):
+            reason = "not a variable of a layer in the config"
+        if reason is None:
+            raise NamingError(
+                f"the array {quoted(name)} is in the file, but the config has no place for it",
+                found=checkpoint.arrays[name].shape,
+                hint="The config and the weights are of different models, or the layer is of a kind that is not known",
+            )
+        ignored[name] = reason
+    return ignored

@@ -1,0 +1,261 @@
+"""Proof that the new file computes what the old one did: the only room that opens it in Keras.
+
+Every variable of the loaded model is compared bit for bit with its source, and the output of every TCN with an
+independent forward pass in NumPy over the source's arrays. Only files that this package wrote are opened here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tcn_migrate.errors import VerificationError, quoted
+from tcn_migrate.moves import Plan
+from tcn_migrate.naming.entries import Address, spoken
+from tcn_migrate.tcn.forward import forward
+from tcn_migrate.tcn.reading import TCNReading
+
+SINGLE_TOLERANCE = 1e-4
+"""Largest difference of a TCN's float32 output from the float64 forward pass, as a fraction of its deviation."""
+HALF_TOLERANCE = 5e-2
+"""The same where the layer computes in 16 bits, of which bfloat16 keeps 8."""
+LONGEST = 256
+"""Time steps that a TCN is tried on, at most."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What verification saw.
+
+    Attributes:
+        variables: how many the model has, seeds of random generators left out.
+        bit_exact: how many of them are bit for bit the source's.
+        recomputed: how many are the values that the plan made of several arrays, bit for bit.
+        tcn_differences: the largest difference of each TCN's output from the forward pass, as a fraction of the
+            output's standard deviation.
+    """
+
+    variables: int
+    bit_exact: int
+    recomputed: int
+    tcn_differences: Mapping[Address, float]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "variables": self.variables,
+            "bit_exact": self.bit_exact,
+            "recomputed": self.recomputed,
+            "tcn_differences": {"/".join(a): d for a, d in self.tcn_differences.items()},
+        }
+
+
+def load(path: Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The model in a file that this package wrote.
+
+    Raises:
+        VerificationError: Keras cannot load it.
+    """
+    with quiet():
+        import keras
+
+        import tcn_migrate.tcn.layer  # noqa: F401  registers the layers
+
+        try:
+            return keras.saving.load_model(path, custom_objects=dict(custom_objects or {}), compile=False)
+        except Exception as error:
+            raise VerificationError(
+                f"Keras {keras.__version__} cannot load the new file ({type(error).__name__}): "
+                f"{quoted(' '.join(str(error).split()), 300)}",
+                hint="This is a fault of tcn-migrate, or a layer takes an input that it never had; please report it",
+            ) from None
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the messages that backends print while they start."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = None) -> tuple[Evidence, Any]:
+    """Compares the written file with its source.
+
+    Args:
+        path: what was written.
+        plan: what was to be written.
+        custom_objects: the user's classes by name.
+
+    Returns:
+        What was seen, and the loaded model.
+
+    Raises:
+        VerificationError: a variable or an output is not the source's.
+    """
+    model = load(path, custom_objects)
+    exact, recomputed = compare_variables(model, plan)
+    with quiet():
+        differences = {address: compare_tcn(model, reading, plan) for address, reading in plan.tcns.items()}
+    return Evidence(exact + recomputed, exact, recomputed, differences), model
+
+
+def compare_variables(model: Any, plan: Plan) -> tuple[int, int]:
+    """Counts the variables that are the source's bits, and those that are the plan's product of several arrays."""
+    exact = recomputed = 0
+    held: dict[Address, dict[str, Any]] = {}
+    for move in plan.moves:
+        place, number = _owner(move.address, move.target)
+        if place not in held:
+            held[place] = {}
+            layer_at(model, place).save_own_variables(held[place])
+        value = held[place].get(number)
+        wanted = move.values()
+        got = None if value is None else np.asarray(value)
+        if got is None or got.shape != wanted.shape or not _same_bits(got, wanted):
+            raise VerificationError(
+                "the new model's variable is not the source's",
+                address=spoken(move.address),
+                found=_difference(got, wanted),
+            )
+        exact, recomputed = exact + (move.grade == "copied"), recomputed + (move.grade != "copied")
+    wanted_count = len(plan.moves)
+    count = sum(1 for v in model.variables if "seed" not in v.path.rpartition("/")[2])
+    unique = len({(a, n) for a, n in (_owner(m.address, m.target) for m in plan.moves)})
+    if count > unique:
+        raise VerificationError(
+            "the new model has variables that nothing was copied into", expected=wanted_count, found=count
+        )
+    return exact, recomputed
+
+
+def _owner(address: Address, target: str) -> tuple[Address, str]:
+    """The layer that owns a variable, and the variable's number among its own."""
+    number = target.rpartition("/")[2]
+    if "vars" in address:  # a layer of the user's own, whose variables have no names here
+        return address[: address.index("vars")], number
+    return address[:-1], number
+
+
+def _same_bits(got: Any, wanted: Any) -> bool:
+    if got.dtype != wanted.dtype:
+        # A model that computes in 64 bits holds 32-bit sources exactly, and the other way round it must not lose any.
+        return bool(np.array_equal(got.astype(wanted.dtype), wanted, equal_nan=True)) and bool(
+            np.array_equal(got, wanted.astype(got.dtype), equal_nan=True)
+        )
+    return (
+        bool(np.array_equal(got.view(np.uint8), wanted.view(np.uint8)))
+        if got.ndim
+        else got == wanted or (got != got and wanted != wanted)
+    )
+
+
+def _difference(got: Any, wanted: Any) -> str:
+    if got is None:
+        return "no variable"
+    if got.shape != wanted.shape:
+        return f"shape {got.shape} instead of {wanted.shape}"
+    return f"a largest difference of {float(np.max(np.abs(got.astype(np.float64) - wanted.astype(np.float64)))):.3g}"
+
+
+def layer_at(model: Any, address: Address) -> Any:
+    """The live layer at an address."""
+    here = model
+    for name in address:
+        here = _inside(here, name)
+        if here is None:
+            raise VerificationError("the new model has no such layer", address=spoken(address))
+    return here
+
+
+def _inside(here: Any, name: str) -> Any:
+    if isinstance(here, list | tuple):
+        return _item(here, name)
+    layers = getattr(here, "_layers", None) if not hasattr(here, "get_layer") else here.layers
+    if hasattr(here, "get_layer"):
+        found = next((layer for layer in layers or [] if layer.name == name), None)
+        if found is not None:
+            return found
+    if name in ("norm_0", "norm_1") and hasattr(here, "norms"):
+        return here.norms[int(name[-1])]
+    return getattr(here, name, None) if hasattr(here, name) else getattr(here, f"_{name}", None)
+
+
+def _item(items: Any, name: str) -> Any:
+    """An item of a list by its key in the weight store: the class in snake case, counted."""
+    from tcn_migrate.config.names import snake_case
+
+    counts: dict[str, int] = {}
+    for item in items:
+        base = snake_case(type(item).__name__)
+        number = counts.get(base, 0)
+        counts[base] = number + 1
+        if name == (f"{base}_{number}" if number else base):
+            return item
+    return None
+
+
+def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
+    """The largest difference of one TCN's output from the forward pass, as a fraction of its deviation.
+
+    Raises:
+        VerificationError: it is more than rounding.
+    """
+    layer, name = layer_at(model, reading.address), spoken(reading.address)
+    recovered = {
+        m.address[len(reading.address) :]: m.values()
+        for m in plan.moves
+        if not m.sources and m.address[: len(reading.address)] == reading.address
+    }
+    arrays = {**source_arrays(reading), **recovered}
+    rng = np.random.default_rng(0)
+    steps = min(LONGEST, max(8, 2 * reading.settings.kernel_size * max(reading.settings.dilations)))
+    x = rng.standard_normal((2, steps, reading.input_width)).astype(np.float32)
+    wanted = forward(reading.settings, reading.generation, arrays, x)
+    got = np.asarray(layer(x, training=False)).astype(np.float64)
+    if got.shape != wanted.shape:
+        raise VerificationError(
+            "the new layer's output has another shape",
+            address=spoken(reading.address),
+            expected=wanted.shape,
+            found=got.shape,
+        )
+    finite = np.isfinite(wanted)
+    if not np.array_equal(finite, np.isfinite(got)):
+        raise VerificationError(
+            "the new layer's output is not finite where it should be", address=spoken(reading.address)
+        )
+    scale = (
+        max(float(wanted[finite].std()), 1e-3 * float(np.abs(wanted[finite]).max(initial=0)), 1e-6)
+        if finite.any()
+        else 1.0
+    )
+    difference = float(np.abs(got - wanted)[finite].max(initial=0)) / scale
+    tolerance = HALF_TOLERANCE if "16" in reading.settings.dtype else SINGLE_TOLERANCE
+    if not difference <= tolerance:
+        raise VerificationError(
+            "the new layer's output differs from the forward pass over the source's arrays",
+            address=name,
+            expected=f"at most {tolerance} standard deviations",
+            found=f"{difference:.3g}",
+        )
+    return difference
+
+
+def source_arrays(reading: TCNReading) -> dict[Address, Any]:
+    """A TCN's arrays as the forward pass takes them: read from the source, weight norm folded in float64."""
+    read = {address: array.read() for address, array in reading.found.items()}
+    arrays = {a: v for a, v in read.items() if a[-1] not in ("g", "v", "initialized")}
+    for address, v in read.items():
+        if address[-1] == "v":
+            wide, g = v.astype(np.float64), read[*address[:-1], "g"].astype(np.float64)
+            length = np.sqrt(np.maximum((wide**2).sum(axis=(0, 1)), 1e-12))
+            arrays[*address[:-1], "kernel"] = wide * (g / length)
+    return arrays

@@ -1,0 +1,220 @@
+"""Writing a `.keras` file without Keras: metadata.json, config.json and model.weights.h5 in a stored zip archive.
+
+The weights are written by HDF5 in place, at their offset inside the archive, so that memory does not grow with the
+model. The same plan gives the same bytes. The file appears at its name only when it is whole and on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+import h5py
+
+from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.moves import Move, Plan
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The date of every member: a date of its own would make two equal migrations differ."""
+
+KERAS_VERSION = "3.0.5"
+"""What metadata.json names: the file is plain enough for this release of Keras and every later one."""
+
+
+@contextlib.contextmanager
+def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A temporary path beside `target`, which becomes `target` if all goes well and is gone if not.
+
+    Raises:
+        MigrationError: the target exists (also if it appeared meanwhile), or its folder cannot be written.
+    """
+    if not overwrite and os.path.lexists(target):
+        raise exists(target)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+        os.close(handle)
+    except OSError as error:
+        raise MigrationError(
+            f"cannot write to the folder ({error.strerror})",
+            address=quoted(target.parent),
+            hint="Name another place for the new file",
+        ) from None
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        if overwrite:
+            os.replace(temporary, target)
+        else:
+            _link(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise MigrationError(
+            f"the new file could not be written ({error.strerror or error})", address=quoted(target.name)
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def exists(target: Path) -> MigrationError:
+    return MigrationError(
+        "exists already", address=quoted(target), hint="Name another file, or give --overwrite to replace it"
+    )
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Gives the file its name, unless the name was taken meanwhile."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise exists(target) from None
+    except OSError:  # a file system without hard links
+        if os.path.lexists(target):
+            raise exists(target) from None
+        os.replace(temporary, target)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # not every file system can
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_keras(plan: Plan, path: Path, progress: Callable[[Move], None] = lambda move: None) -> None:
+    """Writes the planned file.
+
+    Args:
+        plan: complete.
+        path: an existing, empty file.
+        progress: called after each variable.
+
+    Raises:
+        MigrationError: an array of the source turned out damaged.
+        OSError: the disk is full, or the like.
+    """
+    with path.open("w+b") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        _text(archive, "metadata.json", metadata(plan))
+        _text(archive, "config.json", plan.config)
+        member = zipfile.ZipInfo("model.weights.h5", _EPOCH)
+        member.external_attr = 0o644 << 16
+        # A size that may pass 4 GiB has a longer header, which must be there before the size is known.
+        long = plan.bytes > (1 << 31)
+        member.CRC = 0
+        member.header_offset = file.tell()
+        file.write(member.FileHeader(zip64=long))
+        window = _Window(file, file.tell())
+        with h5py.File(window, "w", track_order=False) as store:
+            for move in plan.moves:
+                store.create_dataset(move.target, data=move.values(), track_times=False)
+                progress(move)
+        member.file_size = member.compress_size = window.size
+        member.CRC = window.crc32()
+        end = window.start + window.size
+        file.seek(member.header_offset)
+        file.write(member.FileHeader(zip64=long))
+        file.seek(end)
+        archive.filelist.append(member)
+        archive.NameToInfo[member.filename] = member
+        archive.start_dir = end
+
+
+def _text(archive: zipfile.ZipFile, name: str, content: Any) -> None:
+    member = zipfile.ZipInfo(name, _EPOCH)
+    member.external_attr = 0o644 << 16
+    archive.writestr(member, json.dumps(content, allow_nan=False).encode("ascii"))
+
+
+def metadata(plan: Plan) -> dict[str, Any]:
+    """What metadata.json says: what every Keras reads, and what was done."""
+    grades: dict[str, int] = {}
+    for move in plan.moves:
+        grades[move.grade] = grades.get(move.grade, 0) + 1
+    return {
+        "keras_version": KERAS_VERSION,
+        "date_saved": "1980-01-01@00:00:00",
+        "tcn_migrate": {
+            "source": {
+                "sha256": plan.origin.sha256,
+                "container": plan.origin.container,
+                "keras_version": plan.origin.keras_version,
+            },
+            "target": plan.target,
+            "generations": {"/".join(address): r.generation.name for address, r in plan.tcns.items()},
+            "variables": grades,
+            "not_copied": {"/".join(m.address): m.grade for m in plan.moves if m.grade != "copied"},
+            "repairs": [repair.name for repair in plan.repairs],
+        },
+    }
+
+
+class _Window(io.RawIOBase):
+    """A file from `start` to its end, as a file of its own: where HDF5 writes inside the archive."""
+
+    def __init__(self, file: IO[bytes], start: int) -> None:
+        self._file, self.start, self.size, self._position = file, start, 0, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        length = max(0, min(len(view), self.size - self._position))
+        self._file.seek(self.start + self._position)
+        got = int(cast(io.BufferedRandom, self._file).readinto(view[:length]))
+        self._position += got
+        return got
+
+    def write(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        self._file.seek(self.start + self._position)
+        self._file.write(view)
+        self._position += len(view)
+        self.size = max(self.size, self._position)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        self.size = self._position if size is None else size
+        self._file.truncate(self.start + self.size)
+        return self.size
+
+    def crc32(self) -> int:
+        """The checksum over all bytes, as the archive's directory wants it."""
+        self._file.flush()
+        self._file.seek(self.start)
+        left, value = self.size, 0
+        while left and (chunk := self._file.read(min(1 << 20, left))):
+            value, left = zlib.crc32(chunk, value), left - len(chunk)
+        return value
