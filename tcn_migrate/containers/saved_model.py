@@ -17,17 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from tcn_migrate.checkpoint import Checkpoint, Json, Origin
-from tcn_migrate.containers.bounds import parse_json
+from tcn_migrate.containers.bounds import LARGEST_JSON, parse_json, parse_model
 from tcn_migrate.containers.digest import sha256_of
 from tcn_migrate.containers.folder import has_member, member, read_member
-from tcn_migrate.containers.object_graph import parse_children
+from tcn_migrate.containers.object_graph import models_below, parse_children, parse_object_graph, root_node
 from tcn_migrate.containers.protobuf import fields, message_fields, text
-from tcn_migrate.containers.tensor_bundle import read_bundle
+from tcn_migrate.containers.tensor_bundle import TensorBundle, read_bundle
 from tcn_migrate.containers.tf_checkpoint import assemble, stored_version
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, MigrationError, UnsafeError, quoted
 
 CONTAINER = "savedmodel"
 GRAPH, METADATA, VARIABLES = "saved_model.pb", "keras_metadata.pb", "variables/variables"
+EXPORTED = "assets/saved_model.json"
+"""Where `tf.keras.experimental.export_saved_model` of TensorFlow 1.14 to 2.1 put the config."""
 MAX_GRAPH = 256 << 20
 MAX_METADATA = 64 << 20
 MAX_OBJECTS = 100_000
@@ -83,13 +85,11 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         config = architecture
     elif model is not None:
         config = _config(model)
+    elif has_member(folder, EXPORTED):
+        config = parse_model(read_member(folder, EXPORTED, LARGEST_JSON), quoted(EXPORTED))
     else:
-        raise ArchitectureNeeded(
-            f"the SavedModel holds no Keras config: {_why_no_config(folder)}",
-            address=quoted(METADATA),
-            hint="Give the model's JSON, which model.to_json() writes where the model is built: --architecture FILE",
-        )
-    files = [name for name in (GRAPH, METADATA) if has_member(folder, name)]
+        raise _without_config(folder, bundle)
+    files = [name for name in (GRAPH, METADATA, EXPORTED) if has_member(folder, name)]
     origin = Origin(
         path=str(path),
         container=CONTAINER,
@@ -110,10 +110,21 @@ def _folder(path: Path) -> Path:
     return path.parent if path.name in (GRAPH, METADATA) and path.is_file() else path
 
 
-def _why_no_config(folder: Path) -> str:
+def _without_config(folder: Path, bundle: TensorBundle) -> MigrationError:
+    graph = bundle.object_graph()
+    if graph is not None and not models_below(root_node(parse_object_graph(graph), {})):
+        return ContainerError(
+            "the SavedModel holds no Keras model: it was exported for serving, with variables that belong to nothing",
+            hint="Migrate the .keras or .h5 file that it was exported from",
+        )
     if has_member(folder, METADATA):
-        return f"{METADATA} describes no model"
-    return f"there is no {METADATA}, which TensorFlow 2.5 and later write beside {GRAPH}"
+        reason = f"{METADATA} describes no model"
+    else:
+        reason = f"there is no {METADATA}, which TensorFlow 2.5 and later write beside {GRAPH}"
+    return ArchitectureNeeded(
+        f"the SavedModel holds no Keras config: {reason}",
+        hint="Give the model's JSON, which model.to_json() writes where the model is built: --architecture FILE",
+    )
 
 
 def _objects(folder: Path) -> Objects:

@@ -318,15 +318,17 @@ def _table(table: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     footer = table[-_FOOTER:]
     _, position = _handle(footer, 0)  # the metaindex, which TensorFlow leaves empty
     index, _ = _handle(footer, position)
-    last = -1
-    for _, handle in _block(table, index):
+    end = entries = length = 0
+    for blocks, (_, handle) in enumerate(_block(table, index)):
         place, _ = _handle(handle, 0)
-        if (
-            place[0] <= last
-        ):  # TensorFlow writes them one behind the other; else one block could be read a million times
-            raise ContainerError("its blocks are out of order")
-        last = place[0]
-        yield from _block(table, place)
+        if place[0] < end or blocks > MAX_ENTRIES:  # one behind the other, so that nothing is read twice
+            raise ContainerError("its blocks overlap or are out of order")
+        end = sum(place)
+        for key, value in _block(table, place):
+            entries, length = entries + 1, length + len(key)
+            if entries > MAX_ENTRIES or length > MAX_KEYS:
+                raise UnsafeError("it has too many or too long keys", expected=f"at most {MAX_ENTRIES} keys")
+            yield key, value
 
 
 def _handle(data: memoryview, position: int) -> tuple[tuple[int, int], int]:
