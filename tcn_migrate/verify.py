@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -79,11 +80,21 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without the messages that backends print while they start."""
+    """Without what backends print while they start: TensorFlow writes to the file descriptor, past Python."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    started = "keras" in sys.modules
+    saved = None if started else os.dup(2)
+    try:
+        if saved is not None:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if saved is not None:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = None) -> tuple[Evidence, Any]:

@@ -22,7 +22,7 @@ from tcn_migrate.containers.protobuf import fields, varint
 from tcn_migrate.containers.tensor_bundle import read_bundle
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, MigrationError, NamingError, UnsafeError
 
-FIXTURES = Path(__file__).parent.parent / "legacy_fixtures"
+FIXTURES = Path(__file__).parent.parent / "legacy_fixtures" / "keras2"
 INDEXES = sorted(FIXTURES.rglob("*.index"))
 fuzzed = settings(
     max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
