@@ -1,0 +1,7 @@
+"""The model's config: from any form in which Keras stored it to the one that every release of Keras 3 reads."""
+
+from __future__ import annotations
+
+from tcn_migrate.config.modern import Modern, modernize, normalize, of_keras_2
+
+__all__ = ["Modern", "modernize", "normalize", "of_keras_2"]

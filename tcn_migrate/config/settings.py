@@ -11,7 +11,8 @@ COMMON = frozenset({"name", "trainable", "dtype", "activity_regularizer"})
 """Settings that every layer may have."""
 
 
-def _keys(*groups: str) -> frozenset[str]:
+def words(*groups: str) -> frozenset[str]:
+    """The words in some texts."""
     return frozenset(" ".join(groups).split())
 
 
@@ -41,161 +42,161 @@ _LOOKUP = (
 )
 
 LAYERS: dict[str, frozenset[str]] = {
-    "InputLayer": _keys("batch_shape sparse ragged optional"),
+    "InputLayer": words("batch_shape sparse ragged optional"),
     # core
-    "Dense": _keys("units activation quantization_config", _KERNEL, _BIAS),
-    "EinsumDense": _keys(
+    "Dense": words("units activation quantization_config", _KERNEL, _BIAS),
+    "EinsumDense": words(
         "equation output_shape bias_axes activation quantization_config",
         _KERNEL,
         "bias_initializer bias_regularizer bias_constraint",
     ),
-    "Embedding": _keys(_EMBEDDING, "quantization_config"),
-    "ReversibleEmbedding": _keys(_EMBEDDING, "tie_weights reverse_dtype logit_soft_cap quantization_config"),
+    "Embedding": words(_EMBEDDING, "quantization_config"),
+    "ReversibleEmbedding": words(_EMBEDDING, "tie_weights reverse_dtype logit_soft_cap quantization_config"),
     "Identity": frozenset(),
-    "Masking": _keys("mask_value"),
+    "Masking": words("mask_value"),
     # activations
-    "Activation": _keys("activation"),
-    "ELU": _keys("alpha"),
-    "LeakyReLU": _keys("negative_slope"),
-    "PReLU": _keys("alpha_initializer alpha_regularizer alpha_constraint shared_axes"),
-    "ReLU": _keys("max_value negative_slope threshold"),
-    "Softmax": _keys("axis"),
+    "Activation": words("activation"),
+    "ELU": words("alpha"),
+    "LeakyReLU": words("negative_slope"),
+    "PReLU": words("alpha_initializer alpha_regularizer alpha_constraint shared_axes"),
+    "ReLU": words("max_value negative_slope threshold"),
+    "Softmax": words("axis"),
     # convolutions
-    "Conv1D": _keys(_CONVOLUTION, "groups"),
-    "Conv2D": _keys(_CONVOLUTION, "groups"),
-    "Conv3D": _keys(_CONVOLUTION, "groups"),
-    "Conv1DTranspose": _keys(_CONVOLUTION, "output_padding"),
-    "Conv2DTranspose": _keys(_CONVOLUTION, "output_padding"),
-    "Conv3DTranspose": _keys(_CONVOLUTION, "output_padding"),
-    "DepthwiseConv1D": _keys("kernel_size strides padding data_format dilation_rate activation", _DEPTHWISE, _BIAS),
-    "DepthwiseConv2D": _keys("kernel_size strides padding data_format dilation_rate activation", _DEPTHWISE, _BIAS),
-    "SeparableConv1D": _keys(_SEPARABLE, _BIAS),
-    "SeparableConv2D": _keys(_SEPARABLE, _BIAS),
+    "Conv1D": words(_CONVOLUTION, "groups"),
+    "Conv2D": words(_CONVOLUTION, "groups"),
+    "Conv3D": words(_CONVOLUTION, "groups"),
+    "Conv1DTranspose": words(_CONVOLUTION, "output_padding"),
+    "Conv2DTranspose": words(_CONVOLUTION, "output_padding"),
+    "Conv3DTranspose": words(_CONVOLUTION, "output_padding"),
+    "DepthwiseConv1D": words("kernel_size strides padding data_format dilation_rate activation", _DEPTHWISE, _BIAS),
+    "DepthwiseConv2D": words("kernel_size strides padding data_format dilation_rate activation", _DEPTHWISE, _BIAS),
+    "SeparableConv1D": words(_SEPARABLE, _BIAS),
+    "SeparableConv2D": words(_SEPARABLE, _BIAS),
     # pooling
-    **{f"{kind}Pooling{rank}D": _keys(_POOLING) for kind in ("Average", "Max") for rank in (1, 2, 3)},
+    **{f"{kind}Pooling{rank}D": words(_POOLING) for kind in ("Average", "Max") for rank in (1, 2, 3)},
     **{
-        f"Global{kind}Pooling{rank}D": _keys("data_format keepdims")
+        f"Global{kind}Pooling{rank}D": words("data_format keepdims")
         for kind in ("Average", "Max")
         for rank in (1, 2, 3)
     },
     **{
-        f"Adaptive{kind}Pooling{rank}D": _keys("output_size data_format")
+        f"Adaptive{kind}Pooling{rank}D": words("output_size data_format")
         for kind in ("Average", "Max")
         for rank in (1, 2, 3)
     },
     # recurrence
-    "LSTM": _keys(_CELL, _RECURRENCE, "recurrent_activation unit_forget_bias"),
-    "GRU": _keys(_CELL, _RECURRENCE, "recurrent_activation reset_after"),
-    "SimpleRNN": _keys(_CELL, _RECURRENCE),
-    "LSTMCell": _keys(_CELL, "recurrent_activation unit_forget_bias"),
-    "GRUCell": _keys(_CELL, "recurrent_activation reset_after"),
-    "SimpleRNNCell": _keys(_CELL),
-    "RNN": _keys("cell", _RECURRENCE),
-    "StackedRNNCells": _keys("cells"),
-    "ConvLSTM1D": _keys(_CELL, _RECURRENCE, _CONVOLUTION, "recurrent_activation unit_forget_bias") - {"units"},
-    "ConvLSTM2D": _keys(_CELL, _RECURRENCE, _CONVOLUTION, "recurrent_activation unit_forget_bias") - {"units"},
-    "ConvLSTM3D": _keys(_CELL, _RECURRENCE, _CONVOLUTION, "recurrent_activation unit_forget_bias") - {"units"},
-    "Bidirectional": _keys("layer backward_layer merge_mode"),
-    "TimeDistributed": _keys("layer"),
+    "LSTM": words(_CELL, _RECURRENCE, "recurrent_activation unit_forget_bias"),
+    "GRU": words(_CELL, _RECURRENCE, "recurrent_activation reset_after"),
+    "SimpleRNN": words(_CELL, _RECURRENCE),
+    "LSTMCell": words(_CELL, "recurrent_activation unit_forget_bias"),
+    "GRUCell": words(_CELL, "recurrent_activation reset_after"),
+    "SimpleRNNCell": words(_CELL),
+    "RNN": words("cell", _RECURRENCE),
+    "StackedRNNCells": words("cells"),
+    "ConvLSTM1D": words(_CELL, _RECURRENCE, _CONVOLUTION, "recurrent_activation unit_forget_bias") - {"units"},
+    "ConvLSTM2D": words(_CELL, _RECURRENCE, _CONVOLUTION, "recurrent_activation unit_forget_bias") - {"units"},
+    "ConvLSTM3D": words(_CELL, _RECURRENCE, _CONVOLUTION, "recurrent_activation unit_forget_bias") - {"units"},
+    "Bidirectional": words("layer backward_layer merge_mode"),
+    "TimeDistributed": words("layer"),
     # normalization
-    "BatchNormalization": _keys(
+    "BatchNormalization": words(
         _GAMMA_BETA,
         "momentum moving_mean_initializer moving_variance_initializer synchronized",
         "renorm renorm_clipping renorm_momentum",
     ),
-    "LayerNormalization": _keys(_GAMMA_BETA, "rms_scaling"),
-    "GroupNormalization": _keys(_GAMMA_BETA, "groups"),
-    "RMSNormalization": _keys("axis epsilon"),
-    "UnitNormalization": _keys("axis"),
-    "SpectralNormalization": _keys("layer power_iterations"),
+    "LayerNormalization": words(_GAMMA_BETA, "rms_scaling"),
+    "GroupNormalization": words(_GAMMA_BETA, "groups"),
+    "RMSNormalization": words("axis epsilon"),
+    "UnitNormalization": words("axis"),
+    "SpectralNormalization": words("layer power_iterations"),
     # attention
-    "Attention": _keys("use_scale score_mode dropout seed"),
-    "AdditiveAttention": _keys("use_scale dropout seed"),
-    "MultiHeadAttention": _keys(_ATTENTION, "num_heads key_dim value_dim output_shape attention_axes"),
-    "GroupQueryAttention": _keys(_ATTENTION, "head_dim num_query_heads num_key_value_heads"),
+    "Attention": words("use_scale score_mode dropout seed"),
+    "AdditiveAttention": words("use_scale dropout seed"),
+    "MultiHeadAttention": words(_ATTENTION, "num_heads key_dim value_dim output_shape attention_axes"),
+    "GroupQueryAttention": words(_ATTENTION, "head_dim num_query_heads num_key_value_heads"),
     # merging
     **{name: frozenset() for name in ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")},
-    "Concatenate": _keys("axis"),
-    "Dot": _keys("axes normalize"),
+    "Concatenate": words("axis"),
+    "Dot": words("axes normalize"),
     # reshaping
-    "Cropping1D": _keys("cropping"),
-    "Cropping2D": _keys("cropping data_format"),
-    "Cropping3D": _keys("cropping data_format"),
-    "Flatten": _keys("data_format"),
-    "Permute": _keys("dims"),
-    "RepeatVector": _keys("n"),
-    "Reshape": _keys("target_shape"),
-    "UpSampling1D": _keys("size"),
-    "UpSampling2D": _keys("size data_format interpolation"),
-    "UpSampling3D": _keys("size data_format"),
-    "ZeroPadding1D": _keys("padding data_format"),
-    "ZeroPadding2D": _keys("padding data_format"),
-    "ZeroPadding3D": _keys("padding data_format"),
+    "Cropping1D": words("cropping"),
+    "Cropping2D": words("cropping data_format"),
+    "Cropping3D": words("cropping data_format"),
+    "Flatten": words("data_format"),
+    "Permute": words("dims"),
+    "RepeatVector": words("n"),
+    "Reshape": words("target_shape"),
+    "UpSampling1D": words("size"),
+    "UpSampling2D": words("size data_format interpolation"),
+    "UpSampling3D": words("size data_format"),
+    "ZeroPadding1D": words("padding data_format"),
+    "ZeroPadding2D": words("padding data_format"),
+    "ZeroPadding3D": words("padding data_format"),
     # regularization
-    "ActivityRegularization": _keys("l1 l2"),
-    "AlphaDropout": _keys("rate noise_shape seed"),
-    "Dropout": _keys("rate noise_shape seed"),
-    "GaussianDropout": _keys("rate seed"),
-    "GaussianNoise": _keys("stddev seed"),
-    "SpatialDropout1D": _keys("rate seed"),
-    "SpatialDropout2D": _keys("rate seed data_format"),
-    "SpatialDropout3D": _keys("rate seed data_format"),
+    "ActivityRegularization": words("l1 l2"),
+    "AlphaDropout": words("rate noise_shape seed"),
+    "Dropout": words("rate noise_shape seed"),
+    "GaussianDropout": words("rate seed"),
+    "GaussianNoise": words("stddev seed"),
+    "SpatialDropout1D": words("rate seed"),
+    "SpatialDropout2D": words("rate seed data_format"),
+    "SpatialDropout3D": words("rate seed data_format"),
     # preprocessing of numbers
-    "CategoryEncoding": _keys("num_tokens output_mode sparse"),
-    "Discretization": _keys("bin_boundaries num_bins epsilon output_mode sparse"),
-    "HashedCrossing": _keys("num_bins output_mode sparse"),
-    "Hashing": _keys("num_bins mask_value salt output_mode sparse"),
-    "IntegerLookup": _keys(_LOOKUP, "vocabulary_dtype"),
-    "MelSpectrogram": _keys(
+    "CategoryEncoding": words("num_tokens output_mode sparse"),
+    "Discretization": words("bin_boundaries num_bins epsilon output_mode sparse"),
+    "HashedCrossing": words("num_bins output_mode sparse"),
+    "Hashing": words("num_bins mask_value salt output_mode sparse"),
+    "IntegerLookup": words(_LOOKUP, "vocabulary_dtype"),
+    "MelSpectrogram": words(
         "fft_length sequence_stride sequence_length window sampling_rate num_mel_bins min_freq max_freq power_to_db",
         "top_db mag_exp min_power ref_power",
     ),
-    "Normalization": _keys("axis mean variance invert"),
-    "Rescaling": _keys("scale offset"),
-    "STFTSpectrogram": _keys(
+    "Normalization": words("axis mean variance invert"),
+    "Rescaling": words("scale offset"),
+    "STFTSpectrogram": words(
         "mode frame_length frame_step fft_length window periodic scaling padding expand_dims data_format"
     ),
-    "StringLookup": _keys(_LOOKUP, "encoding"),
-    "TextVectorization": _keys(
+    "StringLookup": words(_LOOKUP, "encoding"),
+    "TextVectorization": words(
         "max_tokens standardize split ngrams output_mode output_sequence_length pad_to_max_tokens sparse ragged",
         "vocabulary idf_weights encoding vocabulary_size",
     ),
     # preprocessing of images
-    "AugMix": _keys(_IMAGES, "value_range num_chains chain_depth factor alpha all_ops interpolation"),
-    "AutoContrast": _keys("value_range data_format"),
-    "CenterCrop": _keys("height width data_format"),
-    "ContrastLimitedAdaptiveHistogramEqualization": _keys("value_range clip_limit tile_grid_size data_format"),
-    "CutMix": _keys(_IMAGES, "factor"),
-    "Equalization": _keys("value_range bins data_format"),
-    "MaxNumBoundingBoxes": _keys("max_number data_format"),
-    "MixUp": _keys(_IMAGES, "alpha"),
-    "RandAugment": _keys(_IMAGES, "value_range num_ops factor interpolation"),
-    "RandomBrightness": _keys(_IMAGES, "factor value_range"),
-    "RandomColorDegeneration": _keys(_IMAGES, "factor value_range"),
-    "RandomColorJitter": _keys(_IMAGES, "value_range brightness_factor contrast_factor saturation_factor hue_factor"),
-    "RandomContrast": _keys(_IMAGES, "factor value_range"),
-    "RandomCrop": _keys(_IMAGES, "height width"),
-    "RandomElasticTransform": _keys(_IMAGES, _FILL, "factor scale value_range"),
-    "RandomErasing": _keys(_IMAGES, "factor scale fill_value value_range"),
-    "RandomFlip": _keys(_IMAGES, "mode"),
-    "RandomGaussianBlur": _keys(_IMAGES, "factor kernel_size sigma value_range"),
-    "RandomGrayscale": _keys(_IMAGES, "factor"),
-    "RandomHue": _keys(_IMAGES, "factor value_range"),
-    "RandomInvert": _keys(_IMAGES, "factor value_range"),
-    "RandomPerspective": _keys(_IMAGES, "factor scale interpolation fill_value"),
-    "RandomPosterization": _keys(_IMAGES, "factor value_range"),
-    "RandomRotation": _keys(_IMAGES, _FILL, "factor value_range"),
-    "RandomSaturation": _keys(_IMAGES, "factor value_range"),
-    "RandomSharpness": _keys(_IMAGES, "factor value_range"),
-    "RandomShear": _keys(_IMAGES, _FILL, "x_factor y_factor"),
-    "RandomTranslation": _keys(_IMAGES, _FILL, "height_factor width_factor"),
-    "RandomZoom": _keys(_IMAGES, _FILL, "height_factor width_factor"),
-    "Resizing": _keys(
+    "AugMix": words(_IMAGES, "value_range num_chains chain_depth factor alpha all_ops interpolation"),
+    "AutoContrast": words("value_range data_format"),
+    "CenterCrop": words("height width data_format"),
+    "ContrastLimitedAdaptiveHistogramEqualization": words("value_range clip_limit tile_grid_size data_format"),
+    "CutMix": words(_IMAGES, "factor"),
+    "Equalization": words("value_range bins data_format"),
+    "MaxNumBoundingBoxes": words("max_number data_format"),
+    "MixUp": words(_IMAGES, "alpha"),
+    "RandAugment": words(_IMAGES, "value_range num_ops factor interpolation"),
+    "RandomBrightness": words(_IMAGES, "factor value_range"),
+    "RandomColorDegeneration": words(_IMAGES, "factor value_range"),
+    "RandomColorJitter": words(_IMAGES, "value_range brightness_factor contrast_factor saturation_factor hue_factor"),
+    "RandomContrast": words(_IMAGES, "factor value_range"),
+    "RandomCrop": words(_IMAGES, "height width"),
+    "RandomElasticTransform": words(_IMAGES, _FILL, "factor scale value_range"),
+    "RandomErasing": words(_IMAGES, "factor scale fill_value value_range"),
+    "RandomFlip": words(_IMAGES, "mode"),
+    "RandomGaussianBlur": words(_IMAGES, "factor kernel_size sigma value_range"),
+    "RandomGrayscale": words(_IMAGES, "factor"),
+    "RandomHue": words(_IMAGES, "factor value_range"),
+    "RandomInvert": words(_IMAGES, "factor value_range"),
+    "RandomPerspective": words(_IMAGES, "factor scale interpolation fill_value"),
+    "RandomPosterization": words(_IMAGES, "factor value_range"),
+    "RandomRotation": words(_IMAGES, _FILL, "factor value_range"),
+    "RandomSaturation": words(_IMAGES, "factor value_range"),
+    "RandomSharpness": words(_IMAGES, "factor value_range"),
+    "RandomShear": words(_IMAGES, _FILL, "x_factor y_factor"),
+    "RandomTranslation": words(_IMAGES, _FILL, "height_factor width_factor"),
+    "RandomZoom": words(_IMAGES, _FILL, "height_factor width_factor"),
+    "Resizing": words(
         "height width interpolation crop_to_aspect_ratio pad_to_aspect_ratio fill_mode fill_value antialias",
         "data_format",
     ),
-    "Solarization": _keys(_IMAGES, "addition_factor threshold_factor value_range"),
-    "Pipeline": _keys("layers"),
+    "Solarization": words(_IMAGES, "addition_factor threshold_factor value_range"),
+    "Pipeline": words("layers"),
 }
 """Every built-in layer class that a migrated file may contain, with the settings that its config may hold."""
 
@@ -250,7 +251,7 @@ OUTSIDE: dict[str, str] = {
 }
 """Classes whose config holds code or points out of the file."""
 
-ACTIVATIONS = _keys(
+ACTIVATIONS = words(
     "celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu linear",
     "log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus",
     "sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold",
@@ -260,39 +261,39 @@ ACTIVATIONS = _keys(
 INITIALIZERS: dict[str, frozenset[str]] = {
     "Zeros": frozenset(),
     "Ones": frozenset(),
-    "Constant": _keys("value"),
-    "Identity": _keys("gain"),
-    "IdentityInitializer": _keys("gain"),
-    "Orthogonal": _keys("gain seed"),
-    "OrthogonalInitializer": _keys("gain seed"),
-    "RandomNormal": _keys("mean stddev seed"),
-    "RandomUniform": _keys("minval maxval seed"),
-    "TruncatedNormal": _keys("mean stddev seed"),
-    "VarianceScaling": _keys("scale mode distribution seed"),
-    **{f"{name}{law}": _keys("seed") for name in ("Glorot", "He", "Lecun") for law in ("Normal", "Uniform")},
+    "Constant": words("value"),
+    "Identity": words("gain"),
+    "IdentityInitializer": words("gain"),
+    "Orthogonal": words("gain seed"),
+    "OrthogonalInitializer": words("gain seed"),
+    "RandomNormal": words("mean stddev seed"),
+    "RandomUniform": words("minval maxval seed"),
+    "TruncatedNormal": words("mean stddev seed"),
+    "VarianceScaling": words("scale mode distribution seed"),
+    **{f"{name}{law}": words("seed") for name in ("Glorot", "He", "Lecun") for law in ("Normal", "Uniform")},
 }
 REGULARIZERS: dict[str, frozenset[str]] = {
-    "L1": _keys("l1"),
-    "L2": _keys("l2"),
-    "L1L2": _keys("l1 l2"),
-    "OrthogonalRegularizer": _keys("factor mode"),
+    "L1": words("l1"),
+    "L2": words("l2"),
+    "L1L2": words("l1 l2"),
+    "OrthogonalRegularizer": words("factor mode"),
 }
 CONSTRAINTS: dict[str, frozenset[str]] = {
-    "MaxNorm": _keys("max_value axis"),
-    "MinMaxNorm": _keys("min_value max_value rate axis"),
+    "MaxNorm": words("max_value axis"),
+    "MinMaxNorm": words("min_value max_value rate axis"),
     "NonNeg": frozenset(),
-    "UnitNorm": _keys("axis"),
+    "UnitNorm": words("axis"),
 }
 OBJECTS = {"initializer": INITIALIZERS, "regularizer": REGULARIZERS, "constraint": CONSTRAINTS}
 """Objects that training alone needs, by the last word of the setting that holds one, with their settings."""
 
 SHORT_NAMES: dict[str, frozenset[str]] = {
-    "initializer": _keys(
+    "initializer": words(
         "zero zeros one ones orthogonal normal uniform random_normal random_uniform",
         "truncated_normal variance_scaling glorot_normal glorot_uniform he_normal he_uniform lecun_normal",
         "lecun_uniform",
     ),
-    "regularizer": _keys("l1 l2 l1l2 orthogonal_regularizer"),
-    "constraint": _keys("max_norm min_max_norm non_neg unit_norm"),
+    "regularizer": words("l1 l2 l1l2 orthogonal_regularizer"),
+    "constraint": words("max_norm min_max_norm non_neg unit_norm"),
 }
 """The same objects with their default settings, as a string."""

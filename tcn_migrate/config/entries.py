@@ -1,0 +1,51 @@
+"""Entries of a config in normal form, and a walk over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tcn_migrate.checkpoint import Json
+from tcn_migrate.errors import quoted
+
+
+def is_entry(value: Any) -> bool:
+    """Whether a setting is a layer, and not an object such as an initializer."""
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("config"), dict)
+        and "registered_name" in value
+        and value.get("module") != "keras.initializers"
+    )
+
+
+def is_model(entry: Json) -> bool:
+    return entry["class_name"] in {"Functional", "Sequential"}
+
+
+def name_of(entry: Json) -> str:
+    """A layer's name; functional models keep it beside the config, others inside."""
+    return str(entry.get("name") or entry["config"].get("name") or "")
+
+
+def spoken(entry: Json) -> str:
+    """A layer as a message names it."""
+    return f"layer {quoted(name_of(entry))}"
+
+
+def map_entries(entry: Json, change: Callable[[Json], Json]) -> Json:
+    """Every model and layer of a config changed, the innermost first.
+
+    Args:
+        entry: a model or layer; it is not changed.
+        change: gets one entry, whose inner ones are changed already, and returns a new one.
+    """
+
+    def inside(key: str, value: Any) -> Any:
+        if is_entry(value):
+            return map_entries(value, change)
+        if key in {"layers", "cells"} and isinstance(value, list):
+            return [map_entries(item, change) if is_entry(item) else item for item in value]
+        return value
+
+    return change({**entry, "config": {key: inside(key, value) for key, value in entry["config"].items()}})

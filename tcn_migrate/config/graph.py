@@ -1,0 +1,111 @@
+"""A model's graph, checked before anything follows it: names, references, and that no layer feeds itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.operations import history, is_tensor
+from tcn_migrate.errors import ContainerError, quoted
+
+_MOST_OUTPUTS = 1_000
+
+
+def check_graphs(entry: Json) -> None:
+    """Checks every model of a config in normal form, also those inside layers.
+
+    Raises:
+        ContainerError: two layers of one name; a call on a layer, call or output that does not exist; a circle.
+    """
+    if not isinstance(entry.get("config"), dict):
+        return
+    config = entry["config"]
+    for key in ("layer", "backward_layer"):
+        if isinstance(config.get(key), dict):
+            check_graphs(config[key])
+    if entry["class_name"] not in {"Functional", "Sequential"}:
+        return
+    layers = config["layers"]
+    names = [str(layer.get("name") or layer["config"].get("name") or "") for layer in layers]
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        raise ContainerError(f"{count} layers are called {quoted(name)}", address=f"model {quoted(config['name'])}")
+    for layer in layers:
+        check_graphs(layer)
+    if entry["class_name"] == "Functional":
+        _check_calls(config)
+
+
+def _check_calls(config: Json) -> None:
+    calls = {
+        layer["name"]: 1 if layer["class_name"] == "InputLayer" else len(layer["inbound_nodes"])
+        for layer in config["layers"]
+    }
+    needs: dict[tuple[str, int], set[tuple[str, int]]] = {}
+    for layer in config["layers"]:
+        for number, call in enumerate(layer["inbound_nodes"]):
+            where = f"layer {quoted(layer['name'])}"
+            needs[layer["name"], number] = {_existing(place, calls, where) for place in _referenced(call)}
+    for key in ("input_layers", "output_layers"):
+        for end in _ends(config[key]):
+            _existing(end, calls, f"{key} of model {quoted(config['name'])}")
+    _check_order(needs)
+
+
+def _existing(place: tuple[str, int, int], calls: dict[str, int], where: str) -> tuple[str, int]:
+    name, number, index = place
+    if name not in calls:
+        raise ContainerError(f"takes the output of {quoted(name)}, a layer that does not exist", address=where)
+    if not 0 <= number < calls[name]:
+        raise ContainerError(
+            f"takes the output of a call of {quoted(name)} that does not exist",
+            address=where,
+            expected=f"0 to {calls[name] - 1}" if calls[name] else "no call",
+            found=number,
+        )
+    if not 0 <= index < _MOST_OUTPUTS:
+        raise ContainerError(f"takes an output of {quoted(name)} that does not exist", address=where, found=index)
+    return name, number
+
+
+def _check_order(needs: dict[tuple[str, int], set[tuple[str, int]]]) -> None:
+    """Takes away, again and again, the calls that wait for nothing; what stays feeds itself."""
+    waiting = {call: {need for need in wanted if need in needs} for call, wanted in needs.items()}
+    feeds: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for call, wanted in waiting.items():
+        for need in wanted:
+            feeds.setdefault(need, []).append(call)
+    ready = [call for call, wanted in waiting.items() if not wanted]
+    done = 0
+    while ready:
+        call = ready.pop()
+        done += 1
+        for fed in feeds.get(call, []):
+            waiting[fed].discard(call)
+            if not waiting[fed]:
+                ready.append(fed)
+    if done < len(waiting):
+        stuck = sorted({name for (name, _), wanted in waiting.items() if wanted})
+        shown = ", ".join(quoted(name, 40) for name in stuck[:4])
+        raise ContainerError(f"layers feed each other in a circle: {shown}")
+
+
+def _referenced(value: Any) -> Iterator[tuple[str, int, int]]:
+    if is_tensor(value):
+        yield history(value)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _referenced(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _referenced(item)
+
+
+def _ends(value: Any) -> Iterator[tuple[str, int, int]]:
+    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+        yield value[0], value[1], value[2]
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _ends(item)

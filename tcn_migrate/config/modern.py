@@ -1,0 +1,113 @@
+"""From a stored config to one that Keras 3 reads and that computes the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.check import check_settings
+from tcn_migrate.config.graph import check_graphs
+from tcn_migrate.config.lambdas import replace_lambdas
+from tcn_migrate.config.masks import repair_masks
+from tcn_migrate.config.neutral import neutral
+from tcn_migrate.config.normal import normal_form
+from tcn_migrate.config.repair import Repair
+from tcn_migrate.config.repairs import repair_layers
+from tcn_migrate.config.repairs.change import Address, Transform
+
+try:
+    from tcn_migrate.config.operators import replace_operators
+except ImportError:  # until it exists
+
+    def replace_operators(config: Json) -> tuple[Json, list[Repair]]:
+        return config, []
+
+
+@dataclass(frozen=True)
+class Modern:
+    """A config that every release of Keras 3 reads, and what was done for it.
+
+    Attributes:
+        config: in normal form.
+        transforms: what has to be done to an array on its way, by the variable's address.
+        repairs: what was changed, in the order in which it was.
+        warnings: what was left out because a migration does not need it. Safe to print.
+    """
+
+    config: Json
+    transforms: Mapping[Address, Transform]
+    repairs: tuple[Repair, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def normalize(stored: Json, *, keras_version: str | None, custom_classes: frozenset[str] = frozenset()) -> Json:
+    """The stored config in normal form, computing what it computed for those who wrote it; see `normal_form`.
+
+    Args:
+        stored: the model's config as stored; it is not changed.
+        keras_version: of the release that wrote it, such as "2.3.0-tf"; None if the file does not say.
+        custom_classes: names of classes that the user supplies, with or without their package.
+
+    Raises:
+        MigrationError: the config cannot be trusted, names an unknown class, or no Keras wrote it.
+    """
+    config = normal_form(stored, keras_2=of_keras_2(stored, keras_version), custom_classes=custom_classes)
+    check_graphs(config)
+    return config
+
+
+def modernize(
+    stored: Json,
+    *,
+    keras_version: str | None,
+    custom_classes: frozenset[str] = frozenset(),
+    passes: Callable[[Json], bool] | None = None,
+) -> Modern:
+    """Everything that a stored config needs: normal form, repairs, and no setting that only younger releases know.
+
+    Args:
+        stored: the model's config as stored; it is not changed.
+        keras_version: of the release that wrote it, such as "2.3.0-tf"; None if the file does not say.
+        custom_classes: names of classes that the user supplies, with or without their package.
+        passes: whether the TCN of an entry passes masks on; without it masks are not looked after.
+
+    Raises:
+        MigrationError: the config cannot be migrated, and why.
+    """
+    keras_2 = of_keras_2(stored, keras_version)
+    config = normalize(stored, keras_version=keras_version, custom_classes=custom_classes)
+    repairs: list[Repair] = []
+    config, done = replace_operators(config)
+    repairs += done
+    config, done = replace_lambdas(config, custom_classes)
+    repairs += done
+    if keras_2 and passes is not None:
+        config, done = repair_masks(config, passes, keras_version)
+        repairs += done
+    repaired = repair_layers(config, keras_2=keras_2)
+    config, warnings = check_settings(neutral(repaired.config), custom_classes)
+    check_graphs(config)
+    return Modern(config, repaired.transforms, (*repairs, *repaired.repairs), warnings)
+
+
+def of_keras_2(stored: Json, keras_version: str | None) -> bool:
+    """Whether Keras 2 wrote a config; where the version is unknown, by what only Keras 3 writes.
+
+    Keras 3 calls a layer with `args` and `kwargs`, and an InputLayer's shape is `batch_shape`, in all its containers.
+    """
+    major = re.match(r"\d+", keras_version or "")
+    if major and int(major[0]) > 0:
+        return int(major[0]) < 3
+    config = stored.get("config")
+    layers = config.get("layers") if isinstance(config, dict) else config
+    for layer in layers if isinstance(layers, list) else []:
+        if not isinstance(layer, dict):
+            continue
+        calls, own = layer.get("inbound_nodes"), layer.get("config")
+        if isinstance(calls, list) and any(isinstance(call, dict) and "args" in call for call in calls):
+            return False
+        if isinstance(own, dict) and layer.get("class_name") == "InputLayer" and "batch_shape" in own:
+            return False
+    return True
