@@ -10,7 +10,6 @@ from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.check import check_settings
 from tcn_migrate.config.graph import check_graphs
 from tcn_migrate.config.lambdas import replace_lambdas
-from tcn_migrate.config.masks import repair_masks
 from tcn_migrate.config.neutral import neutral
 from tcn_migrate.config.normal import normal_form
 from tcn_migrate.config.repair import Repair
@@ -84,6 +83,8 @@ def modernize(
     config, done = replace_lambdas(config, custom_classes)
     repairs += done
     if keras_2 and passes is not None:
+        from tcn_migrate.config.masks import repair_masks
+
         config, done = repair_masks(config, passes, keras_version)
         repairs += done
     repaired = repair_layers(config, keras_2=keras_2)
