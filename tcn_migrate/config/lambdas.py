@@ -19,15 +19,8 @@ from typing import Any
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.bytecode import LARGEST, read_function
 from tcn_migrate.config.known_functions import ChannelNormalization, Indexing, Known, recognise
-from tcn_migrate.config.operations import (
-    Drawing,
-    every_model,
-    functional_of,
-    is_sequential,
-    is_tensor,
-    replace_layers,
-    sliced,
-)
+from tcn_migrate.config.operations import Drawing, is_tensor, sliced
+from tcn_migrate.config.redraw import every_model, functional_of, is_sequential, replace_layers
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import UnsafeError, quoted
 
