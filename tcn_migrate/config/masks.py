@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import mask_rules as rules
 from tcn_migrate.config.classes import is_known
-from tcn_migrate.config.operations import Drawing, Placing, functional_of, history, is_functional, is_sequential
-from tcn_migrate.config.operations import is_tensor
+from tcn_migrate.config.operations import Drawing, history, is_tensor
 from tcn_migrate.config.operations import tensor as reference_to
+from tcn_migrate.config.redraw import Placing, functional_of, is_functional, is_sequential
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import ContainerError, MigrationError, quoted
 
@@ -536,13 +536,17 @@ class _Graph:
             raise MigrationError(
                 f"The masks in the Sequential model {name} need operations, and the file does not say its input's shape"
             )
-        placing = Placing()
-        for layer in self.layers:
-            placing.place([layer])
-            if layer is self.layers[0]:
-                for operation in self.drawing.entries:
-                    placing.place_after_inputs([operation])
-        return {**self.model, "config": {**self.model["config"], "layers": placing.all()}}
+        return {**self.model, "config": {**self.model["config"], "layers": self.in_order()}}
+
+    def in_order(self) -> list[Json]:
+        """The layers, with every operation right after the last of its inputs, as Keras 3.0 wants it."""
+        place = {layer["name"]: index for index, layer in enumerate(self.layers)}
+        behind: dict[int, list[Json]] = {}
+        for operation in self.drawing.entries:  # drawn after what they are drawn on
+            inputs = [history(reference)[0] for reference in _references(operation["inbound_nodes"][0]["args"])]
+            place[operation["name"]] = max(place[name] for name in inputs)
+            behind.setdefault(place[operation["name"]], []).append(operation)
+        return [entry for index, layer in enumerate(self.layers) for entry in [layer, *behind.get(index, [])]]
 
     @staticmethod
     def kept(layer: Json, changed: Mapping[str, Json]) -> Json:
