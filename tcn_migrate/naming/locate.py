@@ -112,8 +112,8 @@ class _Walk:
         wanted = classes.variables(class_name, config)
         parts = classes.parts(class_name, config)
         for variable, array in zip(wanted, self.layout.variables(place, wanted), strict=True):
-            if array is None and variable.copy_of is not None:
-                continue  # filled below, from the array that it is a copy of
+            if variable.copy_of is not None and (array is None or self.layout is not store):
+                continue  # filled below, from the array that it is a copy of; only a store holds both
             self.put((*address, variable.name), variable, array)
         for part in parts:
             self.layer((*address, part.role), part.entry, self.layout.part(place, part))
