@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
-from tcn_migrate.config import Modern, modernize
-from tcn_migrate.config.masks import repair_masks
-from tcn_migrate.config.normal import normal_form
+from tcn_migrate.config import Modern, modernize, normalize
 from tcn_migrate.errors import NamingError, quoted
 from tcn_migrate.moves import Grade, Move, Plan, copied
 from tcn_migrate.naming import target
 from tcn_migrate.naming.entries import Address, is_model, is_tcn, layers_of, name_of, spoken
 from tcn_migrate.naming.locate import Located, locate
+from tcn_migrate.tcn.lowering import Lowered, lower_tcns
 from tcn_migrate.tcn.naming import LAYOUTS
 from tcn_migrate.tcn.reading import Surroundings, TCNReading, expected_shapes, folded_kernel, read_tcn, with_setting
 from tcn_migrate.tcn.rewriting import rewritten
@@ -44,7 +43,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         MigrationError: the file cannot be migrated, and why.
     """
     version = keras_version(checkpoint)
-    stored = normal_form(checkpoint.config, keras_2=major(version) < 3, custom_classes=choices.custom_classes)
+    stored = normalize(checkpoint.config, keras_version=version, custom_classes=choices.custom_classes)
     readings: dict[Address, TCNReading] = {}
 
     def read_tcn_at(address: Address, entry: Json, place: Any) -> Mapping[Address, StoredArray]:
@@ -58,28 +57,34 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     located = locate(stored, checkpoint, read_tcn_at, choices.custom_classes)
     if located.missing:
         refuse_missing(located)
-    modern = modernize(checkpoint.config, keras_version=version, custom_classes=choices.custom_classes)
-    config, repairs = modern.config, list(modern.repairs)
     if major(version) < 3:
         readings = {a: keras2_meaning(r) for a, r in readings.items()}
-        config, of_masks = repair_masks(config, lambda entry: _passes(readings, entry))
-        repairs += of_masks
-    config = rewrite_tcns(config, readings)
+    modern = modernize(
+        checkpoint.config,
+        keras_version=version,
+        custom_classes=choices.custom_classes,
+        passes=lambda entry: _passes(readings, entry),
+    )
+    if choices.target == "plain":
+        config, lowered = lower_tcns(modern.config, readings)
+    else:
+        config, lowered = rewrite_tcns(modern.config, readings), Lowered()
     warnings = [*modern.warnings, *(w for r in readings.values() for w in r.warnings)]
     if "architecture_beside" in checkpoint.hints:
         beside = quoted(checkpoint.hints["architecture_beside"])
         warnings.append(f"the file holds weights alone; the architecture was taken from {beside} beside it")
-    moves, missing = make_moves(config, located, readings, modern, choices.custom_classes)
+    moves, missing = make_moves(config, located, readings, modern, lowered, choices.custom_classes)
     return Plan(
         origin=replace(checkpoint.origin, keras_version=version),
         target=choices.target,
         config=config,
         moves=tuple(moves),
         missing=missing,
-        ignored=account(checkpoint, located, readings),
-        repairs=tuple(repairs),
+        ignored=account(checkpoint, located, readings, lowered),
+        repairs=tuple(modern.repairs),
         tcns=readings,
         warnings=tuple(dict.fromkeys(warnings)),
+        places=lowered.places,
     )
 
 
@@ -103,7 +108,7 @@ def surroundings(checkpoint: Checkpoint, model: Json, address: Address, version:
     return Surroundings(
         keras=major(version),
         length_known=length_known(model, address),
-        closure=closures.get(address[-1]),
+        step_in_closure=closures[address] is not None if address in closures else None,
         last_step=choices.last_step,
     )
 
@@ -169,6 +174,7 @@ def make_moves(
     located: Located,
     readings: Mapping[Address, TCNReading],
     modern: Modern,
+    lowered: Lowered,
     custom_classes: frozenset[str],
 ) -> tuple[list[Move], dict[Address, tuple[str, tuple[int, ...]]]]:
     """A move for every variable of the new config, in the order of the old one; and what has no array."""
@@ -197,12 +203,16 @@ def make_moves(
             moves.append(Move(address, place, array.shape, (array,), "rescaled", transform.apply))
     missing: dict[Address, tuple[str, tuple[int, ...]]] = {}
     for address, shape in tcn_variables.items():
+        if address in lowered.idle:
+            continue
+        place = places[lowered.places.get(address, address)]
         sources, grade, make = _tcn_sources(located.arrays, address)
         if not sources:
-            missing[address] = (places[address], shape)
+            missing[address] = (place, shape)
         else:
-            moves.append(Move(address, places[address], shape, sources, grade, make))
-    wanted = {a for a in places if not any(a[: len(r)] == r for r in readings)}
+            moves.append(Move(address, place, shape, sources, grade, make))
+    held = set(lowered.places.values())
+    wanted = {a for a in places if a not in held and not any(a[: len(r)] == r for r in readings)}
     left = [a for a in wanted if a not in located.arrays]
     if left:
         raise NamingError("has no array in the file", address=spoken(min(left)))
@@ -238,14 +248,20 @@ _OF_NO_USE = (
 )
 
 
-def account(checkpoint: Checkpoint, located: Located, readings: Mapping[Address, TCNReading]) -> dict[str, str]:
+def account(
+    checkpoint: Checkpoint, located: Located, readings: Mapping[Address, TCNReading], lowered: Lowered
+) -> dict[str, str]:
     """Every array that no address claims, with the reason why it is not needed.
 
     Raises:
         NamingError: an array of which nobody knows what it is for.
     """
     claimed = {array.name for array in located.arrays.values()}
-    ignored: dict[str, str] = {}
+    ignored = {
+        located.arrays[address].name: "the last shortcut under skip connections, on which no output depends"
+        for address in lowered.idle
+        if address in located.arrays
+    }
     for reading in readings.values():
         ignored |= reading.ignored
     for name in checkpoint.arrays:

@@ -59,10 +59,9 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
             raise ContainerError("model_weights has no layer_names; the file was not written to its end")
         version = version or attribute(weights, "keras_version", "model_weights")
         paths, rest = _by_layer(weights, names, "model_weights")
-        for name in ("optimizer_weights",):
-            group = _group(file, name)
-            if group is not None:
-                rest |= {(name, *place): array for place, array in datasets(group, name)}
+        optimizer = _group(file, "optimizer_weights")
+        if optimizer is not None:
+            rest |= dict(datasets(optimizer, "optimizer_weights", ("optimizer_weights",)))
         model, container, layout = parse_model(str(config), "model_config"), "hdf5 model", "names"
         if architecture is not None:
             model = architecture

@@ -88,8 +88,8 @@ def text_list(holder: h5py.Group, name: str, what: str) -> list[str] | None:
     raise UnsafeError(f"attribute {quoted(name)} is split too often", address=what)
 
 
-def datasets(root: h5py.Group, what: str) -> Iterator[tuple[tuple[str, ...], StoredArray]]:
-    """Every array below `root`, by its path; links are reported as arrays with a flaw and never followed.
+def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], StoredArray]]:
+    """Every array below `root`, by its path with `above` in front; links are reported as arrays with a flaw and never followed.
 
     A group that is reached twice (hard links can make a cycle) is walked once.
 
@@ -98,7 +98,7 @@ def datasets(root: h5py.Group, what: str) -> Iterator[tuple[tuple[str, ...], Sto
         ContainerError: damaged.
     """
     seen: set[tuple[int, int]] = set()
-    stack: list[tuple[tuple[str, ...], h5py.Group]] = [((), root)]
+    stack: list[tuple[tuple[str, ...], h5py.Group]] = [(above, root)]
     count = 0
     while stack:
         path, group = stack.pop()

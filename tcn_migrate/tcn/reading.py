@@ -25,14 +25,14 @@ class Surroundings:
     Attributes:
         keras: Keras's major version, 2 or 3.
         length_known: the number of time steps stands in the config; None if nobody can tell.
-        closure: for a SavedModel, what the metadata of the layer's own last-step Lambda holds: None where there is no
-            such metadata, "" for no closure, else the step.
+        step_in_closure: for a SavedModel, whether the layer's own last-step Lambda closes over the step's number;
+            None where there is no such Lambda to look at. 2.9.1 takes `x[:, -1, :]` and closes over nothing.
         last_step: the user says that this file was written by 2.9.1.
     """
 
     keras: int
     length_known: bool | None = None
-    closure: str | None = None
+    step_in_closure: bool | None = None
     last_step: bool = False
 
 
@@ -155,8 +155,8 @@ def tell_generation(
         return GENERATIONS["B"]  # 2.9.2 to 3.1.0 cannot be built so
     if "norm scopes" in found.style or "layers" in found.style:
         return GENERATIONS["C"]
-    if around.closure is not None:
-        return GENERATIONS["C" if around.closure else "B"]
+    if around.step_in_closure is not None:
+        return GENERATIONS["C" if around.step_in_closure else "B"]
     if around.last_step:
         return GENERATIONS["B"]
     warnings.append(
