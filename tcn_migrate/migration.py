@@ -72,12 +72,7 @@ def migrate(
             from tcn_migrate.verify import verify as prove
 
             said("verifying", 0, 1)
-            named = temporary.with_suffix(".keras")  # Keras opens no other suffix
-            os.link(temporary, named)
-            try:
-                evidence, model = prove(named, decided, custom_objects)
-            finally:
-                named.unlink(missing_ok=True)
+            evidence, model = prove(temporary, decided, custom_objects)
             said("verifying", 1, 1)
     return Outcome(new, decided, evidence, dict(custom_objects or {}), model)
 

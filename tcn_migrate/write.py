@@ -31,28 +31,29 @@ KERAS_VERSION = "3.0.5"
 
 @contextlib.contextmanager
 def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A temporary path beside `target`, which becomes `target` if all goes well and is gone if not.
+    """A path for the new file, not there yet; what is written to it becomes `target` if all goes well, else it is gone.
+
+    It lies in a folder `.NAME.*.part` beside the target, which only a killed process leaves behind.
 
     Raises:
-        MigrationError: the target exists (also if it appeared meanwhile), or its folder cannot be written.
+        MigrationError: the target exists (also if it appeared meanwhile), its folder cannot be written, or the disk is
+            full.
     """
     if not overwrite and os.path.lexists(target):
         raise exists(target)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
-        os.close(handle)
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent))
     except OSError as error:
         raise MigrationError(
             f"cannot write to the folder ({error.strerror})",
             address=quoted(target.parent),
             hint="Name another place for the new file",
         ) from None
-    temporary = Path(name)
+    temporary = folder / "model.keras"  # Keras, which verifies it, opens no other suffix
     try:
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         if overwrite:
             os.replace(temporary, target)
         else:
@@ -63,7 +64,10 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
             f"the new file could not be written ({error.strerror or error})", address=quoted(target.name)
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def exists(target: Path) -> MigrationError:
@@ -84,12 +88,6 @@ def _link(temporary: Path, target: Path) -> None:
         os.replace(temporary, target)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _sync_folder(folder: Path) -> None:
     with contextlib.suppress(OSError):  # not every file system can
         handle = os.open(folder, os.O_RDONLY)
@@ -104,7 +102,7 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move], None] = lambd
 
     Args:
         plan: complete.
-        path: an existing, empty file.
+        path: of the new file.
         progress: called after each variable.
 
     Raises:
