@@ -12,7 +12,7 @@ import re
 _NOISE = "ActivityRegularization AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D"
 _PASSED_BY_BOTH = frozenset(
     f"{_NOISE} SpatialDropout3D Activation Dense ELU LeakyReLU PReLU ReLU ThresholdedReLU Softmax BatchNormalization "
-    "LayerNormalization UnitNormalization GroupNormalization SpectralNormalization".split()
+    "LayerNormalization UnitNormalization GroupNormalization SpectralNormalization SyncBatchNormalization".split()
 )
 _PASSED_BY_KERAS_3 = frozenset("Identity Normalization Rescaling".split())
 

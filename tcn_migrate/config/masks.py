@@ -237,14 +237,14 @@ class _Graph:
         if kind == "TCN":
             return self.set(place, *((old[0], new[0]) if self.work.passes(layer) else (None, None)))
         if kind in rules.USES:
-            mask = self.use(layer, node, references)
+            mask = self.use(layer, number, references)
             if kind in rules.RECURRENT and _returns_sequences(layer):
-                self.set(place, mask, mask)
+                self.set(place, mask, self.passed_on(layer, number, mask))
                 if kind == "Bidirectional" and config.get("merge_mode", "concat") is None:
-                    self.set((layer["name"], number, 1), mask, mask)
+                    self.set((layer["name"], number, 1), mask, self.passed_on(layer, number, mask))
             return None
         if not is_known(kind):
-            mask = self.use(layer, node, references, can_be_given=False)
+            mask = self.use(layer, number, references, can_be_given=False)
             made = None if mask is None else self.mask("unclear", layer["name"], number, "own")
             return self.set(place, made, made)
         if kind == "Softmax":
@@ -270,8 +270,14 @@ class _Graph:
 
     # classes -----------------------------------------------------------------------------------------------------
 
-    def use(self, layer: Json, node: Json, references: Sequence[Json], can_be_given: bool = True) -> Mask | None:
+    def passed_on(self, layer: Json, number: int, mask: Mask | None) -> Mask | None:
+        """The mask that leaves a layer of Keras 3 which passes it: up to 3.8 one that was given is not passed on."""
+        given = mask is not None and "mask" in layer["inbound_nodes"][number]["kwargs"]
+        return self.unclear(layer, number, "Keras 3") if given else mask
+
+    def use(self, layer: Json, number: int, references: Sequence[Json], can_be_given: bool = True) -> Mask | None:
         """Make a layer see its input's mask as in Keras 2; returns that mask."""
+        node = layer["inbound_nodes"][number]
         given = _references(node["kwargs"].get("mask"))
         if given:
             return self.mask("given", history(given[0]))
@@ -314,7 +320,7 @@ class _Graph:
         query, value = [*masks, None, None][:2]
         if query is None and value is None:
             return
-        causal = bool(node["kwargs"].get("use_causal_mask"))
+        causal = bool(node["kwargs"].get("use_causal_mask") or layer["config"].get("causal"))
         wanted: list[Json | None] = [None if query is None else self.tensor_of(query, layer), None]
         if value is not None:
             wanted[1] = self.tensor_of(value, layer)
@@ -373,8 +379,8 @@ class _Graph:
         uses = kind in rules.USES or is_functional(inner) or is_sequential(inner) or not is_known(str(kind))
         mask = self.old.get(place)
         if uses:
-            mask = self.use(layer, node, references)
-        new = mask if uses else self.new.get(place)
+            mask = self.use(layer, number, references)
+        new = self.passed_on(layer, number, mask) if uses else self.new.get(place)
         old: Mask | None = None
         if kind == "Masking":
             old = self.mask("masking", place, config.get("mask_value", 0.0))
@@ -504,8 +510,12 @@ class _Graph:
                 columns.append(self.draw(layer, "numpy.NotEqual", ones, 0, name="steps"))
             else:
                 columns.append(self.draw(layer, "numpy.ExpandDims", self.tensor_of(mask, layer), name="steps", axis=-1))
-        together = self.draw(layer, "numpy.Concatenate", columns, name="steps", axis=axis)
-        return self.draw(layer, "numpy.All", together, name="steps", axis=-1)
+        # A layer: the operation takes no name before Keras 3.11, and would often be called what a layer is called.
+        name = self.drawing.name(f"{layer['name']}_steps")
+        entry = {"module": "keras.layers", "class_name": "Concatenate", "config": {"name": name, "axis": axis}}
+        node = {"args": [columns], "kwargs": {}}
+        self.drawing.entries.append({**entry, "registered_name": None, "name": name, "inbound_nodes": [node]})
+        return self.draw(layer, "numpy.All", reference_to(name), name="steps", axis=-1)
 
     def draw(self, layer: Json, kind: str, *arguments: Any, name: str, **settings: Any) -> Json:
         return self.drawing.operation(kind, *arguments, name=f"{layer['name']}_{name}", **settings)
