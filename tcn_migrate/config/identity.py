@@ -59,8 +59,8 @@ def identify(stored: Json, custom_classes: frozenset[str], where: str) -> Identi
         raise ContainerError("a layer's entry has no class name", address=where)
     plain_name = stated.rpartition(">")[2]
     supplied = _supplied(stated, plain_name, registered, custom_classes)
-    if plain_name == "TCN":
-        return Identity("TCN", "tcn.tcn", None, "tcn")
+    if plain_name in ("TCN", "LegacyTCN"):  # the second is of files that this package wrote
+        return Identity(plain_name, "tcn.tcn", None, "tcn")
     if supplied is not None:
         return Identity(plain_name, module if isinstance(module, str) else None, supplied, "custom")
     if stated in OUTSIDE:
