@@ -8,6 +8,7 @@ import os
 import shutil
 import struct
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tcn_migrate.containers import saved_model, tensor_bundle, tf_checkpoint
+from tcn_migrate.containers import object_graph, saved_model, tensor_bundle, tf_checkpoint
 from tcn_migrate.containers.crc32c import masked_crc32c
 from tcn_migrate.containers.object_graph import GraphNode, ObjectGraph, model_children, models_below, parse_object_graph
 from tcn_migrate.containers.protobuf import fields, varint
@@ -278,6 +279,52 @@ def test_keys_that_grow_from_each_other_do_not_fill_the_memory(tmp_path: Path) -
         read_bundle(tmp_path, "x")
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (block([HEADER])[:-4] + struct.pack("<I", 1000), "restart points"),
+        (number(5) + number(1) + number(0) + b"a" + struct.pack("<II", 0, 1), "beyond the end of its block"),
+        (number(0) + number(1) + number(9) + b"a" + struct.pack("<II", 0, 1), "beyond the end of its block"),
+    ],
+)
+def test_a_block_that_does_not_hold_what_it_says_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "x.index").write_bytes(table([closed(content)]))
+    with pytest.raises(ContainerError, match=says):
+        read_bundle(tmp_path, "x")
+
+
+@pytest.mark.parametrize("place", [(10**6, 20), (0, 10**6), (0, 2), (2**63, 2**63)])
+def test_a_block_beyond_the_file_is_refused(tmp_path: Path, place: tuple[int, int]) -> None:
+    (tmp_path / "x.index").write_bytes(table([closed(block([HEADER]))], [place]))
+    with pytest.raises(ContainerError, match="beyond the end of the file"):
+        read_bundle(tmp_path, "x")
+
+
+def write_graph(folder: Path, serialized: bytes, length: int | None = None, crc: int | None = None) -> None:
+    length = len(serialized) if length is None else length
+    packed = struct.pack("<I", length)
+    data = number(length) + struct.pack("<I", masked_crc32c(packed)) + serialized
+    good = masked_crc32c(packed, struct.pack("<I", masked_crc32c(packed)), serialized)
+    key = tensor_bundle.OBJECT_GRAPH.encode()
+    write_bundle(folder, [(key, tensor(data, (), dtype=7, crc=good if crc is None else crc))], data)
+
+
+def test_the_object_graph_is_held_against_its_length_and_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_graph(tmp_path, b"graph")
+    assert read_bundle(tmp_path, "x").object_graph() == b"graph"
+    write_graph(tmp_path, b"graph", crc=1)
+    with pytest.raises(ContainerError, match="checksum"):
+        read_bundle(tmp_path, "x").object_graph()
+    write_graph(tmp_path, b"graph", length=7)
+    with pytest.raises(ContainerError, match="cut off"):
+        read_bundle(tmp_path, "x").object_graph()
+    monkeypatch.setattr(tensor_bundle, "MAX_GRAPH", 4)
+    with pytest.raises(UnsafeError, match="too large"):
+        read_bundle(tmp_path, "x").object_graph()
+
+
 keys = st.text(min_size=1, max_size=20).map(str.encode).filter(lambda key: not key.startswith(b"\0"))
 
 
@@ -345,6 +392,16 @@ def test_integers_come_back(value: int) -> None:
     assert varint(memoryview(number(value) + b"x"), 0) == (value, len(number(value)))
 
 
+def serialized(nodes: Sequence[dict[str, int]], *content: tuple[int, int | bytes]) -> bytes:
+    """A message whose field 1 are nodes with these edges; `content` goes into each of them."""
+    return message(
+        *(
+            (1, message(*((1, message((1, to), (2, edge.encode()))) for edge, to in one.items()), *content))
+            for one in nodes
+        )
+    )
+
+
 def graph(*nodes: dict[str, int] | str) -> ObjectGraph:
     """A graph of nodes, each given by its edges, or as a variable by its key."""
     return parse_object_graph(
@@ -384,6 +441,24 @@ def test_the_model_is_found_below_any_edge_and_not_within_itself() -> None:
     assert [path for path, _ in models_below(root)] == [("net",)]
 
 
+def test_a_model_is_not_looked_for_at_any_depth() -> None:
+    chain = [{"x": at + 1} for at in range(object_graph.MAX_DEPTH)]
+    assert models_below(node(*chain, {"layer-0": 0})) == []
+    assert len(models_below(node(*chain[:-1], {"layer-0": 0}))) == 1
+
+
+@pytest.mark.parametrize(("bound", "says"), [("MAX_NODES", "too many nodes"), ("MAX_EDGES", "too many edges")])
+def test_a_graph_beyond_the_bounds_is_refused(monkeypatch: pytest.MonkeyPatch, bound: str, says: str) -> None:
+    monkeypatch.setattr(object_graph, bound, 2)
+    with pytest.raises(UnsafeError, match=says):
+        graph({"a": 1, "b": 1}, {"a": 0}, {})
+
+
+def test_an_edge_whose_name_is_no_text_is_refused() -> None:
+    with pytest.raises(ContainerError, match="UTF-8"):
+        parse_object_graph(message((1, message((1, message((1, 0), (2, b"\xff")))))))
+
+
 def test_an_edge_to_a_node_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ContainerError, match="does not exist"):
         graph({"x": 1})
@@ -393,8 +468,11 @@ def test_layers_are_aligned_by_position_in_a_functional_model() -> None:
     root = node({"layer-0": 1, "layer_with_weights-0": 2, "layer-1": 2}, {}, {"kernel": 3}, "a")
     children = model_children(root, ["input", "dense"], sequential=False)
     assert {name: list(child.arrays()) for name, child in children.items()} == {"input": [], "dense": ["kernel"]}
+    for graph_of_another in (root, node({"layer-0": 1, "layer-1": 1, "layer-3": 1}, {})):
+        with pytest.raises(NamingError, match="number of layers"):
+            model_children(graph_of_another, ["input", "dense", "other"], sequential=False)
     with pytest.raises(NamingError, match="number of layers"):
-        model_children(root, ["input", "dense", "other"], sequential=False)
+        model_children(node({"layer-0": 1, "layer-7": 1}, {}), ["input"], sequential=False)
 
 
 @pytest.mark.parametrize(
@@ -491,17 +569,7 @@ def test_of_two_models_in_a_checkpoint_the_one_with_the_architectures_layers_is_
     config = {"class_name": "Functional", "config": {"layers": [{"name": "a"}, {"name": "b"}]}}
     nodes = ({"one": 1, "two": 2}, {"layer-0": 3}, {"layer-0": 3, "layer-1": 3}, {})
     for fitting, graph_nodes in ((1, nodes), (2, ({"one": 2, "two": 4}, *nodes[1:], {"layer-0": 3, "layer-1": 3}))):
-        serialized = message(
-            *(
-                (1, message(*((1, message((1, to), (2, edge.encode()))) for edge, to in one.items())))
-                for one in graph_nodes
-            )
-        )
-        length = struct.pack("<I", len(serialized))
-        data = number(len(serialized)) + struct.pack("<I", masked_crc32c(length)) + serialized
-        crc = masked_crc32c(length, struct.pack("<I", masked_crc32c(length)), serialized)
-        key = tensor_bundle.OBJECT_GRAPH.encode()
-        write_bundle(tmp_path, [(key, tensor(data, (), dtype=7, crc=crc))], data)
+        write_graph(tmp_path, serialized(graph_nodes))
         if fitting == 1:
             assert list(tf_checkpoint.read(tmp_path, config).root.names()) == ["layer-0", "layer-1"]
         else:
@@ -551,6 +619,7 @@ def test_the_address_of_a_closure_goes_through_nested_models_and_wrappers() -> N
         ("layer-2",): stored(name="per_step"),
         ("layer-2", "layer", "lambda_layer"): last,
         ("layer-3", "other"): last,
+        ("layer-4", "lambda_layer"): stored(class_name="Activation", config={"function": function}),
     }
     assert saved_model._last_step_closures(objects) == {("inner", "tcn"): [7], ("per_step", "layer"): [7]}
 
@@ -624,6 +693,36 @@ def test_a_savedmodel_whose_metadata_describe_no_graph_is_refused(tmp_path: Path
     (folder / "keras_metadata.pb").write_bytes(message((1, stored)))
     with pytest.raises(ContainerError, match=says):
         saved_model.read(folder)
+
+
+def test_of_several_models_in_a_savedmodel_none_is_guessed(tmp_path: Path) -> None:
+    folder = copy(tmp_path, "savedmodel-tf26-340")
+    stored = [message((3, path), (4, b"_tf_keras_network"), (5, b"{}")) for path in (b"root.a", b"root.b", b"root.b.c")]
+    (folder / "keras_metadata.pb").write_bytes(message(*((1, one) for one in stored)))
+    with pytest.raises(ContainerError, match="several models; expected one, found 'a', 'b'"):
+        saved_model.read(folder)
+
+
+def test_a_savedmodels_graph_with_many_cycles_is_walked_once(tmp_path: Path) -> None:
+    folder = copy(tmp_path, "savedmodel-same-last-step-291")
+    keras = (4, message((1, b"_tf_keras_network"), (3, b"{}")))
+    nodes = serialized([{f"edge{edge}": to for edge in range(8) for to in (0, 1)} for _ in range(2)], keras)
+    (folder / "saved_model.pb").write_bytes(message((2, message((7, nodes)))))
+    start = time.monotonic()
+    with pytest.raises(ContainerError, match="no config"):
+        saved_model.read(folder)
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "says"), [("MAX_METADATA", 1000, "too large"), ("MAX_OBJECTS", 3, "too many layers")]
+)
+def test_metadata_beyond_the_bounds_are_refused(
+    monkeypatch: pytest.MonkeyPatch, bound: str, value: int, says: str
+) -> None:
+    monkeypatch.setattr(saved_model, bound, value)
+    with pytest.raises(UnsafeError, match=says):
+        saved_model.read(FIXTURES / "savedmodel-tf26-340" / "old")
 
 
 @pytest.mark.parametrize("case", ["savedmodel-same-last-step-291", "savedmodel-tf26-340"])

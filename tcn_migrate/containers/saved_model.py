@@ -218,12 +218,10 @@ def _parsed(objects: Objects, path: tuple[str, ...]) -> Json:
 
 def _config(model: Json) -> Json:
     """The model's config, `{"class_name": ..., "config": ...}`, out of its metadata."""
-    own = model.get("config")
-    if isinstance(own, list) or (isinstance(own, dict) and "layers" in own):
-        # What Keras itself builds from; `model_config` repeats it, and could say something else.
-        config = _plain({"class_name": model.get("class_name"), "config": own})
-    else:
-        config = _plain(model.get("model_config") or {"class_name": model.get("class_name"), "config": own})
+    own = {"class_name": model.get("class_name"), "config": model.get("config")}
+    built_from = own["config"]  # Keras builds from this one; `model_config` repeats it
+    has_layers = isinstance(built_from, list) or (isinstance(built_from, dict) and "layers" in built_from)
+    config = _plain(own if has_layers else model.get("model_config") or own)
     inner = config.get("config") if isinstance(config, dict) else None
     if not isinstance(inner, dict | list) or not isinstance(config.get("class_name"), str):
         raise ContainerError(
