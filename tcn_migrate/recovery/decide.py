@@ -1,0 +1,194 @@
+"""What is wrong with a file's norms, and what shall be done about it: the user's decision, never ours.
+
+Without Keras. A plan goes in with what the user allows, and comes out with every intact array at its right place, and
+a list of what has to be recovered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from tcn_migrate.errors import DecisionNeeded
+from tcn_migrate.moves import Plan, copied
+from tcn_migrate.naming.entries import Address, spoken
+from tcn_migrate.recovery.diagnose import STATISTICS, VARIABLES, Diagnosis, Loss, NormState, diagnose
+
+_SHOWN = 12
+"""Norms that a message names one by one."""
+
+_MEANING = {
+    "reset": "every norm variable is at its initial value beside trained weights, as after a failed load (or "
+    "skip_mismatch=True) and a new save",
+    "neighbour": "one norm of each block holds the values of its neighbour and the other is at its initial values, as "
+    "after skip_mismatch=True in a session that had built one norm more or fewer",
+    "statistics reset": "moving_mean is 0 and moving_variance 1 in every channel beside trained gamma and beta, as "
+    "where only the trainable weights were copied",
+    "non-finite": "NaN or infinity, as after one batch with a NaN in training mode",
+    "negative variance": "a moving_variance below zero, as after averaging weights or a cast",
+}
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the user allows for norms that are lost.
+
+    Attributes:
+        reference: recorded inputs and the old model's predictions; see `data.read_recorded`.
+        calibration: inputs alone; see `data.batches`.
+        reinitialize: start afresh with what nothing else brings back.
+        remeasure: also recover norms that are there: "suspect" ones, or "all".
+        keep_suspect: take suspect norms as they are.
+    """
+
+    reference: Any = None
+    calibration: Any = None
+    reinitialize: bool = False
+    remeasure: Literal["suspect", "all"] | None = None
+    keep_suspect: bool = False
+
+
+def examine(plan: Plan) -> dict[Address, Diagnosis]:
+    """The state of every TCN's norms. Reads the norms and the model's biases, nothing else."""
+    found: dict[Address, Diagnosis] = {}
+    biases: list[Any] | None = None
+    for address, reading in plan.tcns.items():
+        if reading.norm is None:
+            continue
+        if biases is None:
+            biases = [move.values() for move in plan.moves if move.address[-1] == "bias"]
+        arrays = {
+            (k, slot, variable): stored.read()
+            if (stored := reading.found.get((f"residual_block_{k}", f"norm_{slot}", variable)))
+            else None
+            for k in range(reading.settings.blocks)
+            for slot in (0, 1)
+            for variable in VARIABLES[reading.norm]
+        }
+        found[address] = diagnose(arrays, reading.norm, biases)
+    return found
+
+
+def settle(plan: Plan, diagnoses: Mapping[Address, Diagnosis], means: Means) -> tuple[Plan, tuple[Loss, ...]]:
+    """Decides what is recovered, and from what.
+
+    Returns:
+        The plan, with intact arrays that lay at a neighbour's address moved back and what is to be recovered missing;
+        and the losses.
+
+    Raises:
+        DecisionNeeded: variables are missing or suspect and nothing that the user allows settles it.
+    """
+    losses: list[Loss] = []
+    warnings: list[str] = []
+    for address, diagnosis in diagnoses.items():
+        if diagnosis.untrained:
+            warnings.append(
+                f"{spoken(address)}: every norm and every bias is at its initial value, so the model looks untrained; "
+                "it is migrated as it is"
+            )
+            continue
+        suspect = diagnosis.suspect
+        if suspect and not means.keep_suspect and means.remeasure is None:
+            raise DecisionNeeded(_told(address, suspect), address=spoken(address), hint=_ways(suspect=True))
+        if suspect and means.keep_suspect:
+            warnings.append(f"{_told(address, suspect)}; taken as they are")
+        taken = diagnosis if means.remeasure else replace(diagnosis, norms=diagnosis.missing)
+        if means.remeasure:
+            plan = _moved_back(plan, address, diagnosis)
+        losses += taken.losses(_norm_of(address))
+        if means.remeasure == "all":
+            losses += _all_others(plan, address, losses)
+    plan = replace(plan, warnings=(*plan.warnings, *warnings))
+    if not losses:
+        return plan, ()
+    if means.reference is None and not means.reinitialize:
+        _refuse_hopeless(losses, means)
+    return _without(plan, losses), tuple(losses)
+
+
+def _norm_of(address: Address) -> Any:
+    return lambda block, slot: (*address, f"residual_block_{block}", f"norm_{slot}")
+
+
+def _all_others(plan: Plan, address: Address, losses: Sequence[Loss]) -> list[Loss]:
+    """What `remeasure="all"` adds: the statistics of batch norms, and nothing of layer norms, which have none."""
+    known = {loss.address for loss in losses}
+    reading = plan.tcns[address]
+    if reading.norm != "batch":
+        return []
+    places = [
+        (*_norm_of(address)(k, slot), variable)
+        for k in range(reading.settings.blocks)
+        for slot in (0, 1)
+        for variable in STATISTICS
+    ]
+    return [Loss(place) for place in places if place not in known]
+
+
+def _moved_back(plan: Plan, address: Address, diagnosis: Diagnosis) -> Plan:
+    """Intact norms under a neighbour's address go back to their own: copied, bit for bit."""
+    reading = plan.tcns[address]
+    if not diagnosis.moves() or reading.norm is None:
+        return plan
+    found, moved = dict(reading.found), {}
+    for (block, slot), (_, held_at) in diagnosis.moves().items():
+        for variable in VARIABLES[reading.norm]:
+            own = (f"residual_block_{block}", f"norm_{slot}", variable)
+            source = reading.found[f"residual_block_{block}", f"norm_{held_at}", variable]
+            found[own] = moved[(*address, *own)] = source
+    moves = tuple(
+        copied(move.address, move.target, moved[move.address]) if move.address in moved else move for move in plan.moves
+    )
+    return replace(plan, moves=moves, tcns={**plan.tcns, address: replace(reading, found=found)})
+
+
+def _without(plan: Plan, losses: Sequence[Loss]) -> Plan:
+    """The plan with what is to be recovered missing. A variable of which only channels are lost stays."""
+    whole = {loss.address for loss in losses if loss.channels is None}
+    missing = {**plan.missing, **{m.address: (m.target, m.shape) for m in plan.moves if m.address in whole}}
+    return replace(plan, moves=tuple(m for m in plan.moves if m.address not in whole), missing=missing)
+
+
+def _refuse_hopeless(losses: Sequence[Loss], means: Means) -> None:
+    """Inputs alone bring back statistics, and neither gamma nor beta."""
+    affine = [loss for loss in losses if loss.variable not in STATISTICS]
+    if means.calibration is not None and not affine:
+        return
+    norms: dict[Address, list[str]] = {}
+    for loss in losses:
+        norms.setdefault(loss.norm, []).append(loss.variable)
+    listed = "; ".join(f"{spoken(norm)}: {', '.join(names)}" for norm, names in list(norms.items())[:_SHOWN])
+    more = f" and {len(norms) - _SHOWN} more" if len(norms) > _SHOWN else ""
+    if means.calibration is not None:
+        raise DecisionNeeded(
+            f"inputs alone bring back moving statistics, but gamma and beta of {len(norms)} norms are lost: "
+            f"{listed}{more}",
+            hint="Give --reference recorded.npz (inputs and the old model's predictions), or --reinitialize to start "
+            "gamma and beta afresh",
+        )
+    raise DecisionNeeded(
+        f"{len(losses)} variables of {len(norms)} norms are not in the file or not to be believed: {listed}{more}",
+        hint=_ways(suspect=means.remeasure is not None),
+    )
+
+
+def _ways(*, suspect: bool) -> str:
+    remeasure = " --remeasure suspect" if suspect else ""
+    keep = "; or --keep-suspect takes the file as it is" if suspect else ""
+    return (
+        f"Say how they come back: --reference recorded.npz{remeasure} (inputs and the old model's predictions: exact "
+        f"where enough is recorded), --calibrate inputs.npz{remeasure} (statistics from inputs: close), or "
+        f"--reinitialize{remeasure} (afresh: the model has to be trained again){keep}"
+    )
+
+
+def _told(address: Address, norms: Sequence[NormState]) -> str:
+    """Suspect norms in words, by state."""
+    said = []
+    for state in dict.fromkeys(norm.state for norm in norms):
+        places = [f"residual_block_{n.block} / norm_{n.slot}" for n in norms if n.state == state]
+        listed = ", ".join(places[:_SHOWN]) + (f" and {len(places) - _SHOWN} more" if len(places) > _SHOWN else "")
+        said.append(f"{len(places)} norms look wrong ({state}: {_MEANING[state]}): {listed}")
+    return "; ".join(said)
