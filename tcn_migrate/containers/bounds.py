@@ -4,45 +4,61 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.errors import ContainerError, UnsafeError
+from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
 MIB = 1 << 20
-LARGEST_JSON = 64 * MIB
+LARGEST_JSON = 32 * MIB
+"""Python needs up to four bytes for a character, twice while it parses."""
 DEEPEST_JSON = 200
-MOST_OBJECTS = 200_000
+MOST_VALUES = 2_000_000
+"""Values in one JSON text. The smallest ones, `[]`, take twenty times the memory of their text."""
+MOST_DIGITS = 40
+MOST_OBJECTS = 50_000
+"""Groups and arrays of one file; HDF5 looks at some ten thousand in a second."""
 DEEPEST_GROUP = 100
 LARGEST_EXPANSION = 200
 """A compressed array or member may be this many times larger than what is stored, once it is above 64 MiB."""
 ALWAYS_ALLOWED = 64 * MIB
-DEFAULT_BUDGET = 64 << 30
-"""Bytes of arrays that one migration may read, unless `max_bytes` says otherwise."""
 
 
 def parse_json(text: str | bytes, what: str) -> Any:
     """The JSON `text`, called `what` in errors.
 
     Raises:
-        UnsafeError: larger or deeper than any real config, or with numbers that are none.
+        UnsafeError: larger or deeper than any real config, or with numbers that are none. NaN is one in a single place:
+            Keras writes it for a Masking layer that masks NaN.
         ContainerError: not JSON.
     """
     if len(text) > LARGEST_JSON:
         raise UnsafeError(
-            "too large", address=what, expected=f"at most {LARGEST_JSON // MIB} MiB", found=f"{len(text) // MIB} MiB"
+            "is too large", address=what, expected=f"at most {LARGEST_JSON // MIB} MiB", found=f"{len(text) // MIB} MiB"
         )
+    if _commas_and_brackets(text) > MOST_VALUES:
+        raise UnsafeError(
+            "holds too many values", address=what, expected=f"at most {MOST_VALUES}", found=_most_of_it(text)
+        )
+    odd: list[str] = []
 
     def constant(word: str) -> float:
-        raise UnsafeError(f"holds {word}, which is no number in JSON", address=what)
+        odd.append(word)
+        return float(word)
 
     def number(digits: str) -> float:
         value = float(digits)
-        return value if math.isfinite(value) else constant("a number that is infinite")
+        if not math.isfinite(value):
+            odd.append("a number that is infinite")
+        return value
 
-    def whole(digits: str) -> int:
-        return int(digits) if len(digits) < 40 else int(constant(f"a number of {len(digits)} digits"))
+    def whole(digits: str) -> float:
+        if len(digits) < MOST_DIGITS:
+            return int(digits)
+        odd.append(f"a number of {len(digits)} digits")
+        return math.inf
 
     try:
         parsed = json.loads(text, parse_constant=constant, parse_float=number, parse_int=whole)
@@ -54,8 +70,45 @@ def parse_json(text: str | bytes, what: str) -> Any:
     for _ in range(DEEPEST_JSON):
         level = [child for parent in level for child in _children(parent)]
         if not level:
-            return parsed
-    raise UnsafeError("nested too deeply", address=what, expected=f"at most {DEEPEST_JSON} levels")
+            break
+    else:
+        raise UnsafeError("nested too deeply", address=what, expected=f"at most {DEEPEST_JSON} levels")
+    if odd:
+        _refuse_odd_numbers(parsed, what, odd[0])
+    return parsed
+
+
+def _commas_and_brackets(text: str | bytes) -> int:
+    if isinstance(text, bytes):
+        return text.count(b",") + text.count(b"[") + text.count(b"{")
+    return text.count(",") + text.count("[") + text.count("{")
+
+
+def _most_of_it(text: str | bytes) -> str:
+    """The key in whose value the middle of a text lies; whatever blows it up is likely there."""
+    middle = text[max(0, len(text) // 2 - 4 * MIB) : len(text) // 2]
+    keys = re.findall(
+        r'"([A-Za-z_][A-Za-z0-9_]{0,40})"\s*:', middle if isinstance(middle, str) else middle.decode("latin-1")
+    )
+    return f"more, most of them in {quoted(keys[-1])}" if keys else "more"
+
+
+def _refuse_odd_numbers(parsed: Any, what: str, word: str) -> None:
+    """Names the setting that holds a number that is none.
+
+    Raises:
+        UnsafeError: unless it is NaN as the value of `mask_value`.
+    """
+    waiting: list[tuple[str | None, Any]] = [(None, parsed)]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.items()
+        elif isinstance(value, list):
+            waiting += ((key, item) for item in value)
+        elif isinstance(value, float) and not math.isfinite(value) and not (key == "mask_value" and math.isnan(value)):
+            name = "a value" if key is None else quoted(key)
+            raise UnsafeError(f"{name} is {word}, which is no number in JSON", address=what)
 
 
 def _children(parent: Any) -> Iterable[Any]:
@@ -73,6 +126,8 @@ def parse_model(text: str | bytes, what: str) -> Json:
     parsed = parse_json(text, what)
     if isinstance(parsed, str):
         parsed = parse_json(parsed, what)
-    if not isinstance(parsed, dict) or "class_name" not in parsed or "config" not in parsed:
+    is_model = isinstance(parsed, dict) and isinstance(parsed.get("class_name"), str)
+    if not is_model or not isinstance(parsed.get("config"), dict | list):
         raise ContainerError("is not a Keras model's config", address=what, expected="class_name and config")
-    return parsed
+    model: Json = parsed
+    return model

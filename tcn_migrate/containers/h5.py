@@ -23,10 +23,18 @@ Path2 = tuple[str, ...]
 
 
 def matches(path: Path) -> bool:
+    """Whether there is HDF5 in the file: at its start, or behind a user block of 512 bytes or a doubling of it."""
     if not path.is_file():
         return False
+    size = path.stat().st_size
     with path.open("rb") as file:
-        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+        place = 0
+        while place + 8 <= size:
+            file.seek(place)
+            if file.read(8) == b"\x89HDF\r\n\x1a\n":
+                return True
+            place = max(512, 2 * place)
+    return False
 
 
 def read(path: Path, architecture: Json | None = None) -> Checkpoint:

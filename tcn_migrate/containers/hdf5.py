@@ -8,6 +8,7 @@ looked at first, and its values only when somebody claims them.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,10 @@ def attribute(holder: h5py.Group, name: str, what: str) -> Any:
         if not h5py.h5a.exists(holder.id, key):
             return None
         header = h5py.h5a.open(holder.id, key)
-        if header.get_space().get_simple_extent_npoints() * header.dtype.itemsize > LARGEST_JSON:
+        count = header.get_space().get_simple_extent_npoints()
+        # Texts of variable length are 16 bytes each here, and may all be the same long one.
+        variable = count > 1 and header.get_type().get_class() in (h5py.h5t.STRING, h5py.h5t.VLEN)
+        if count * header.dtype.itemsize > LARGEST_JSON or (variable and count > MOST_OBJECTS):
             raise UnsafeError(f"attribute {quoted(name)} is too large", address=what)
         value = holder.attrs[name]
     except _BROKEN:
@@ -89,8 +93,9 @@ def text_list(holder: h5py.Group, name: str, what: str) -> list[str] | None:
 
 
 def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], StoredArray]]:
-    """Every array below `root`, by its path with `above` in front; links are reported as arrays with a flaw and never followed.
+    """Every array below `root`, by its path with `above` in front.
 
+    Links are reported as arrays with a flaw and never followed.
     A group that is reached twice (hard links can make a cycle) is walked once.
 
     Raises:
@@ -189,6 +194,9 @@ def _flaw(dataset: h5py.Dataset) -> str | None:
     if odd:
         return f"is packed with the HDF5 filter {odd[0]}; allowed are {', '.join(SAFE_FILTERS.values())}"
     size = dataset.size * dataset.dtype.itemsize
+    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    if chunk > max(size, ALWAYS_ALLOWED):
+        return f"is cut into chunks of {chunk // MIB} MiB, more than the whole array has"
     if size and dataset.id.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:
         return "was declared, but not (or not wholly) written; it would read as zeros"
     stored = dataset.id.get_storage_size()

@@ -27,6 +27,7 @@ from tcn_migrate.containers.digest import sha256_of
 from tcn_migrate.containers.hdf5 import datasets, open_hdf5
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
+_LARGEST_DIRECTORY = 8 * MIB
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _BROKEN = (
     zipfile.BadZipFile,
@@ -55,6 +56,13 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         UnsafeError: a member that is a link, or far larger than what is stored.
     """
     try:
+        size = _size_of_directory(path)
+        if size > _LARGEST_DIRECTORY:
+            raise UnsafeError(
+                "the archive holds too many members",
+                expected=f"a directory of at most {_LARGEST_DIRECTORY // MIB} MiB",
+                found=f"{size // MIB} MiB",
+            )
         archive = zipfile.ZipFile(path)
         members = archive.infolist()
     except _BROKEN:
@@ -70,13 +78,22 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
                 raise ContainerError(f"the archive holds {member.filename} twice, and only one can be meant")
             if stat.S_ISLNK(member.external_attr >> 16):
                 raise UnsafeError(f"{member.filename} is a link; everything must be in the file itself")
+            if member.flag_bits & 1:
+                raise ContainerError(
+                    f"{member.filename} is encrypted",
+                    hint="Unpack the archive with its password and zip it without one",
+                )
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ContainerError(
+                    f"{member.filename} is packed by method {member.compress_type}", expected="stored or deflated"
+                )
             by_name[member.filename] = member
     for name in (CONFIG, WEIGHTS):
         if name not in by_name:
             held = ", ".join(quoted(member.filename, 40) for member in members[:6]) or "nothing"
             raise ContainerError(f"not a Keras archive: {name} is missing", found=held)
     config = parse_model(_text(archive, by_name[CONFIG]), CONFIG)
-    metadata = {}
+    metadata: Json = {}
     if METADATA in by_name:
         parsed = parse_json(_text(archive, by_name[METADATA]), METADATA)
         metadata = parsed if isinstance(parsed, dict) else {}
@@ -92,6 +109,21 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         origin=Origin(str(path), "keras zip", version if isinstance(version, str) else None, sha256_of(path)),
         training=training if isinstance(training, dict) else None,
     )
+
+
+def _size_of_directory(path: Path) -> int:
+    """How many bytes the end record gives to the directory, which `zipfile` reads at once; 0 if there is no record."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - (1 << 16) - 256))
+        tail = file.read()
+    place = tail.rfind(b"PK\x05\x06")
+    if place < 0 or len(tail) < place + 16:
+        return 0
+    large = tail.rfind(b"PK\x06\x06", 0, place)
+    sizes = [int(struct.unpack("<L", tail[place + 12 : place + 16])[0])]
+    if large >= 0 and len(tail) >= large + 48:
+        sizes.append(int(struct.unpack("<Q", tail[large + 40 : large + 48])[0]))
+    return max(size for size in sizes if size != 0xFFFFFFFF or len(sizes) == 1)
 
 
 def _text(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
