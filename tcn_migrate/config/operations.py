@@ -81,15 +81,21 @@ class Drawing:
             settings = {"name": chosen, **settings}
         return self._entry(f"keras.src.ops.{module}", class_name, chosen, settings, arguments)
 
-    def layer(self, class_name: str, x: Json, name: str, **settings: Any) -> Json:
+    def layer(self, class_name: str, x: Json | list[Json], name: str, **settings: Any) -> Json:
         """Draw a layer without variables and return its output, for what no operation does in every release."""
         chosen = self.name(name)
         return self._entry("keras.layers", class_name, chosen, {"name": chosen, **settings}, (x,))
 
     def _entry(self, module: str, class_name: str, name: str, config: Json, arguments: tuple[Any, ...]) -> Json:
         entry = {"module": module, "class_name": class_name, "config": config, "registered_name": None, "name": name}
-        self.entries.append({**entry, "inbound_nodes": [{"args": list(arguments), "kwargs": {}}]})
+        self.entries.append({**entry, "inbound_nodes": [{"args": [_plain(one) for one in arguments], "kwargs": {}}]})
         return Drawn(tensor(name))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return dict(value) if isinstance(value, Drawn) else value
 
 
 def sliced(drawing: Drawing, x: Json, key: Key, name: str) -> Json:

@@ -210,8 +210,6 @@ def every_model(entry: Json, change: Callable[[Json, str], Json], path: str = ""
     wrapped = config.get("layer")
     if isinstance(wrapped, dict):
         changed = every_model(wrapped, change, path, depth + 1)
-        if is_sequential(wrapped) and is_functional(changed):
-            changed = _with_one_output(changed)
         return {**entry, "config": {**config, "layer": changed}}
     return entry
 
@@ -246,16 +244,6 @@ def functional_of(sequential: Json) -> Json | None:
         "class_name": "Functional",
         "config": {**kept, "layers": chain, **ends},
     }
-
-
-def _with_one_output(model: Json) -> Json:
-    """The model's only output outside of a list, for a `TimeDistributed` around it.
-
-    From Keras 3.9 to 3.15.1 a list of one output stays a list, and `TimeDistributed` then fails with "Cannot convert
-    '5' to a shape". Before Keras 3.5 only the list is read, so nothing else is written this way.
-    """
-    (output,) = model["config"]["output_layers"]
-    return {**model, "config": {**model["config"], "output_layers": output}}
 
 
 def _name_of(layer: Json) -> str:
