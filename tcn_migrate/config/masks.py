@@ -244,9 +244,9 @@ class _Graph:
                     self.set((layer["name"], number, 1), mask, self.passed_on(layer, number, mask))
             return None
         if not is_known(kind):
-            mask = self.use(layer, number, references, can_be_given=False)
-            made = None if mask is None else self.mask("unclear", layer["name"], number, "own")
-            return self.set(place, made, made)
+            own = self.use(layer, number, references, can_be_given=False)
+            kept = None if own is None else self.unclear(layer, number, "own")
+            return self.set(place, kept, kept)
         if kind == "Softmax":
             self.drop(layer, references)
             return self.set(place, old[0], None)
@@ -511,11 +511,8 @@ class _Graph:
             else:
                 columns.append(self.draw(layer, "numpy.ExpandDims", self.tensor_of(mask, layer), name="steps", axis=-1))
         # A layer: the operation takes no name before Keras 3.11, and would often be called what a layer is called.
-        name = self.drawing.name(f"{layer['name']}_steps")
-        entry = {"module": "keras.layers", "class_name": "Concatenate", "config": {"name": name, "axis": axis}}
-        node = {"args": [columns], "kwargs": {}}
-        self.drawing.entries.append({**entry, "registered_name": None, "name": name, "inbound_nodes": [node]})
-        return self.draw(layer, "numpy.All", reference_to(name), name="steps", axis=-1)
+        together = self.drawing.layer("Concatenate", columns, f"{layer['name']}_steps", axis=axis)
+        return self.draw(layer, "numpy.All", together, name="steps", axis=-1)
 
     def draw(self, layer: Json, kind: str, *arguments: Any, name: str, **settings: Any) -> Json:
         return self.drawing.operation(kind, *arguments, name=f"{layer['name']}_{name}", **settings)

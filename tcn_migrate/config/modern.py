@@ -10,6 +10,7 @@ from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.check import check_settings
 from tcn_migrate.config.graph import check_graphs
 from tcn_migrate.config.lambdas import replace_lambdas
+from tcn_migrate.config.nested import repair_nested_models
 from tcn_migrate.config.neutral import neutral
 from tcn_migrate.config.normal import normal_form
 from tcn_migrate.config.repair import Repair
@@ -88,9 +89,10 @@ def modernize(
         config, done = repair_masks(config, passes, keras_version)
         repairs += done
     repaired = repair_layers(config, keras_2=keras_2)
-    config, warnings = check_settings(neutral(repaired.config), custom_classes)
+    config, nested = repair_nested_models(repaired.config)
+    config, warnings = check_settings(neutral(config), custom_classes)
     check_graphs(config)
-    return Modern(config, repaired.transforms, (*repairs, *repaired.repairs), warnings)
+    return Modern(config, repaired.transforms, (*repairs, *repaired.repairs, *nested), warnings)
 
 
 def of_keras_2(stored: Json, keras_version: str | None) -> bool:
