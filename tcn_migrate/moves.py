@@ -73,6 +73,7 @@ class Plan:
         states: what the norms look like, a sentence for each norm that is not complete and sound.
         warnings: what the user should know.
         compile_config: the carried training configuration, or None.
+        places: where a variable of a TCN lies in the new model, by its address, if not there (target "plain").
     """
 
     origin: Origin
@@ -85,6 +86,7 @@ class Plan:
     tcns: Mapping[Address, TCNReading]
     warnings: tuple[str, ...]
     compile_config: Json | None = None
+    places: Mapping[Address, Address] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:

@@ -43,7 +43,7 @@ class Outcome:
     def model(self) -> Any:
         """The migrated model, loaded on first use."""
         if self._model is None:
-            self._model = load(self.output, self.custom_objects)
+            self._model = load(self.output, self.custom_objects, target=self.plan.target)
         return self._model
 
     def as_json(self) -> dict[str, Any]:

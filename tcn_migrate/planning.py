@@ -14,6 +14,7 @@ from tcn_migrate.moves import Grade, Move, Plan, copied
 from tcn_migrate.naming import target
 from tcn_migrate.naming.entries import Address, is_model, is_tcn, layers_of, name_of, spoken
 from tcn_migrate.naming.locate import Located, locate
+from tcn_migrate.naming.order import ordered
 from tcn_migrate.tcn.lowering import Lowered, lower_tcns
 from tcn_migrate.tcn.naming import LAYOUTS
 from tcn_migrate.tcn.reading import Surroundings, TCNReading, expected_shapes, folded_kernel, read_tcn, with_setting
@@ -69,6 +70,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         config, lowered = lower_tcns(modern.config, readings)
     else:
         config, lowered = rewrite_tcns(modern.config, readings), Lowered()
+    config = ordered(config)
     warnings = [*modern.warnings, *(w for r in readings.values() for w in r.warnings)]
     if "architecture_beside" in checkpoint.hints:
         beside = quoted(checkpoint.hints["architecture_beside"])

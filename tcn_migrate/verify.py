@@ -57,8 +57,11 @@ class Evidence:
         }
 
 
-def load(path: Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def load(path: Path, custom_objects: Mapping[str, Any] | None = None, *, target: str = "layer") -> Any:
     """The model in a file that this package wrote.
+
+    Args:
+        target: of the migration. A plain model is loaded without this package's layers, since whoever uses it has none.
 
     Raises:
         VerificationError: Keras cannot load it.
@@ -66,7 +69,8 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None) -> Any:
     with quiet():
         import keras
 
-        import tcn_migrate.tcn.layer  # noqa: F401  registers the layers
+        if target == "layer":
+            import tcn_migrate.tcn.layer  # noqa: F401  registers the layers
 
         try:
             return keras.saving.load_model(path, custom_objects=dict(custom_objects or {}), compile=False)
@@ -111,7 +115,7 @@ def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = No
     Raises:
         VerificationError: a variable or an output is not the source's.
     """
-    model = load(path, custom_objects)
+    model = load(path, custom_objects, target=plan.target)
     exact, recomputed = compare_variables(model, plan)
     with quiet():
         differences = {address: compare_tcn(model, reading, plan) for address, reading in plan.tcns.items()}
@@ -123,7 +127,7 @@ def compare_variables(model: Any, plan: Plan) -> tuple[int, int]:
     exact = recomputed = 0
     held: dict[Address, dict[str, Any]] = {}
     for move in plan.moves:
-        place, number = _owner(move.address, move.target)
+        place, number = _owner(plan.places.get(move.address, move.address), move.target)
         if place not in held:
             held[place] = {}
             layer_at(model, place).save_own_variables(held[place])
@@ -139,7 +143,7 @@ def compare_variables(model: Any, plan: Plan) -> tuple[int, int]:
         exact, recomputed = exact + (move.grade == "copied"), recomputed + (move.grade != "copied")
     wanted_count = len(plan.moves)
     count = sum(1 for v in model.variables if "seed" not in v.path.rpartition("/")[2])
-    unique = len({(a, n) for a, n in (_owner(m.address, m.target) for m in plan.moves)})
+    unique = len({_owner(plan.places.get(m.address, m.address), m.target) for m in plan.moves})
     if count > unique:
         raise VerificationError(
             "the new model has variables that nothing was copied into", expected=wanted_count, found=count
@@ -219,7 +223,7 @@ def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
     Raises:
         VerificationError: it is more than rounding.
     """
-    layer, name = layer_at(model, reading.address), spoken(reading.address)
+    layer, name = layer_at(model, plan.places.get(reading.address, reading.address)), spoken(reading.address)
     recovered = {
         m.address[len(reading.address) :]: m.values()
         for m in plan.moves
@@ -230,7 +234,10 @@ def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
     steps = min(LONGEST, max(8, 2 * reading.settings.kernel_size * max(reading.settings.dilations)))
     x = rng.standard_normal((2, steps, reading.input_width)).astype(np.float32)
     wanted = forward(reading.settings, reading.generation, arrays, x)
-    got = np.asarray(layer(x, training=False)).astype(np.float64)
+    if len(getattr(layer, "input_shape", x.shape)) == 4:  # drawn for each step of a TimeDistributed
+        got = np.asarray(layer(x[:, None], training=False)).astype(np.float64)[:, 0]
+    else:
+        got = np.asarray(layer(x, training=False)).astype(np.float64)
     if got.shape != wanted.shape:
         raise VerificationError(
             "the new layer's output has another shape",

@@ -105,8 +105,28 @@ class _Normalizer:
             "trainable": config.get("trainable", True),
             "layers": entries,
             "input_layers": modern_ends(config["input_layers"], first_call, where),
-            "output_layers": modern_ends(config["output_layers"], first_call, where),
+            "output_layers": self.counted_from_zero(modern_ends(config["output_layers"], first_call, where), entries),
         }
+
+    def counted_from_zero(self, ends: Any, entries: list[Json]) -> Any:
+        """Keras 3 counts calls from 0, but those of a nested functional model that is an output from 1.
+
+        Source: keras/src/models/functional.py, `get_config` (`kept_nodes`), 3.0.5 to 3.15.1. Reading, it subtracts 1 from
+        3.3 on, so that 0 is the last call.
+        """
+        calls = {e["name"]: len(e["inbound_nodes"]) for e in entries if e["class_name"] == "Functional"}
+        if self.keras_2 or not calls:
+            return ends
+
+        def counted(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: counted(item) for key, item in value.items()}
+            if isinstance(value, list) and value and isinstance(value[0], str):
+                name, number, index = value
+                return [name, (number or calls[name]) - 1, index] if name in calls else value
+            return [counted(item) for item in value]
+
+        return counted(ends)
 
     def counts_from_one(self, entry: Json) -> bool:
         """Keras 2 counts the making of a nested model as its first call."""

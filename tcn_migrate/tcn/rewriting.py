@@ -41,7 +41,7 @@ def rewritten(entry: Json, reading: TCNReading) -> Json:
         "activation": settings.activation,
         "use_batch_norm": reading.norm == "batch",
         "use_layer_norm": reading.norm == "layer",
-        "kernel_initializer": _initializer(settings.kernel_initializer),
+        "kernel_initializer": initializer(settings.kernel_initializer),
         "go_backwards": settings.go_backwards,
         # Every release stores return_state and ignores it; the migrated model has the one output that the old one had.
         "return_state": False,
@@ -60,7 +60,7 @@ def rewritten(entry: Json, reading: TCNReading) -> Json:
     }
 
 
-def _initializer(stored: Any) -> Any:
+def initializer(stored: Any) -> Any:
     """The stored initializer where it is one of Keras's, else the default; only new training would use it."""
     if isinstance(stored, str):
         return stored if stored in {*_INITIALIZERS, *map(snake_case, _INITIALIZERS)} else "he_normal"
