@@ -39,6 +39,11 @@ class StoredArray:
     flaw: str | None = None
 
 
+def is_floating(array: StoredArray) -> bool:
+    """Whether an array holds what Keras keeps weights in."""
+    return array.dtype in ("float16", "float32", "float64", "bfloat16")
+
+
 class Node(Protocol):
     """A place in the tree (or graph) of a checkpoint's arrays."""
 

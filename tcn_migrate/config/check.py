@@ -145,9 +145,15 @@ class _Checker:
         config = entry["config"]
         for key in ("vocabulary", "idf_weights"):
             if isinstance(config.get(key), str):
-                raise UnsafeError(f"its {key} is read from another file, {quoted(config[key])}", address=spoken(entry))
+                raise UnsafeError(
+                    f"the {key} of {entry['class_name']} is read from another file, {quoted(config[key])}",
+                    address=spoken(entry),
+                )
         if config.get("vocabulary") is None:
-            raise SettingError("its vocabulary was adapted to data and is not in the config", address=spoken(entry))
+            raise SettingError(
+                f"the vocabulary of {entry['class_name']} was adapted to data and is not in the config",
+                address=spoken(entry),
+            )
         for key in ("standardize", "split"):
             if config.get(key) not in _WORDS:
                 raise UnsafeError(f"its {key} is a function that is not in the file", address=spoken(entry))

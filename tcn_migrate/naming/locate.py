@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
+from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray, is_floating
 from tcn_migrate.config import classes
 from tcn_migrate.errors import NamingError, quoted
 from tcn_migrate.naming import graph, names, store
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, spoken
+
+_WHOLE_NUMBERS = frozenset({"count"})
+"""Variables of built-in layers that are counters."""
 
 TCNAt = Callable[[Address, Json, Any], Mapping[Address, StoredArray]]
 """Reads one TCN: its address, its entry and its place give its arrays by address below the layer."""
@@ -128,7 +131,13 @@ class _Walk:
             self.missing.append(address)
             self.order.append(address)
             return
-        check_shape(address, variable.shape, array)
+        if array.flaw is None and variable.name not in _WHOLE_NUMBERS and not is_floating(array):
+            raise NamingError(
+                "holds no floating-point numbers",
+                address=f"{spoken(address)} ({quoted(array.name)})",
+                found=array.dtype,
+            )
+        check_shape(address, variable.shape if array.flaw is None else None, array)
         self.claim(address, array)
 
     def claim(self, address: Address, array: StoredArray) -> None:

@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tcn_migrate.checkpoint import StoredArray
-from tcn_migrate.errors import DecisionNeeded, NamingError, SettingError
+from tcn_migrate.checkpoint import StoredArray, is_floating
+from tcn_migrate.errors import DecisionNeeded, NamingError, SettingError, quoted
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.tcn.generations import CURRENT, GENERATIONS, Generation, has_matching_convolution
 from tcn_migrate.tcn.naming import NORM_VARIABLES, TCNArrays
 from tcn_migrate.tcn.settings import Norm, TCNSettings
+
+LARGEST_PADDING = 1 << 24
+"""Steps times features that one convolution may pad: eight dilations of 1024 with 1024 filters and kernel size 3."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class TCNReading:
             kernel is made of `g` and `v`.
         found: what there is of them.
         missing: addresses below the layer whose array is not there; only norms can be missing.
+        session_numbered: its norms lie under names that were counted through the session that wrote the file, where
+            no other session looks for them.
         ignored: arrays of the layer that are not used, with the reason.
         warnings: what the user should know.
     """
@@ -62,6 +67,7 @@ class TCNReading:
     expected: Mapping[Address, tuple[int, ...]]
     found: Mapping[Address, StoredArray]
     missing: tuple[Address, ...]
+    session_numbered: bool
     ignored: Mapping[str, str]
     warnings: tuple[str, ...]
 
@@ -78,6 +84,7 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
     generation = tell_generation(name, settings, found, around, warnings)
     norm = tell_norm(name, settings, found, generation, warnings)
     arrays = dict(found.arrays)
+    _check_headers(name, arrays)
     _place_single_norms(name, found, arrays)
     first = ("main_conv1D", "kernel") if generation.first_convolution else ("residual_block_0", "conv1D_0", "kernel")
     stored = arrays.get(first) or arrays.get((*first[:-1], "v"))
@@ -106,11 +113,13 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
             )
         if array.shape != shape:
             raise NamingError(
-                "has another shape than the config asks for",
+                f"has another shape than the config asks for with kernel_size {settings.kernel_size} and "
+                f"nb_filters {quoted(settings.nb_filters, 40)[1:-1]}",
                 address=f"{name} / {spoken(place)}",
                 expected=shape,
                 found=array.shape,
             )
+    _check_padding(name, settings, width)
     odd = [place for place in arrays if place not in expected]
     if odd:
         raise NamingError(
@@ -120,7 +129,17 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
         )
     _check_initialized(name, settings, arrays)
     return TCNReading(
-        address, settings, generation, norm, width, expected, arrays, tuple(missing), found.ignored, tuple(warnings)
+        address=address,
+        settings=settings,
+        generation=generation,
+        norm=norm,
+        input_width=width,
+        expected=expected,
+        found=arrays,
+        missing=tuple(missing),
+        session_numbered=bool(found.numbered),
+        ignored=found.ignored,
+        warnings=tuple(warnings),
     )
 
 

@@ -14,8 +14,8 @@ Norm = Literal["batch", "layer"]
 
 MOST_BLOCKS = 1_000
 """No published model has more than 64; a config that asks for more would only exhaust the machine."""
-LARGEST = 2**31 - 1
-"""Keras keeps shapes and dilations in 32 bits."""
+LARGEST = {"kernel_size": 1 << 16, "nb_filters": 1 << 20, "dilations": 1 << 24, "nb_stacks": MOST_BLOCKS}
+"""Far beyond any published model."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def read_settings(config: Mapping[str, Any], address: str) -> TCNSettings:
         )
 
     def whole(key: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST:
-            raise bad(key, "a positive whole number")
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST[key]:
+            raise bad(key, f"a whole number from 1 to {LARGEST[key]}")
         return value
 
     def flag(key: str, default: bool = False) -> bool:
@@ -105,7 +105,7 @@ def read_settings(config: Mapping[str, Any], address: str) -> TCNSettings:
     stacks = whole("nb_stacks", config.get("nb_stacks", 1))
     if stacks * len(dilations) > MOST_BLOCKS:
         raise SettingError(
-            f"{stacks} stacks of {len(dilations)} dilations are too many blocks",
+            f"nb_stacks = {stacks} with {len(dilations)} dilations makes too many blocks",
             address=address,
             expected=f"at most {MOST_BLOCKS}",
         )
