@@ -77,7 +77,7 @@ def _arrays(batch: Any, names: Sequence[str]) -> Batch:
             "the data does not fit the model's inputs",
             expected=f"{len(names)} array{'s' if len(names) > 1 else ''} a batch",
             found=len(parts),
-            hint="A batch of a model with several inputs is a list of arrays, a mapping by name, or ([inputs], targets)",
+            hint="Give a batch as a list of arrays, a mapping by name, or ([inputs], targets)",
         )
     return [_numpy(part) for part in parts]
 

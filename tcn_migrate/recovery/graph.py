@@ -10,7 +10,7 @@ TimeDistributed is opened by folding time into the batch, as Keras 2 computed it
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from keras.src.backend import get_keras_mask, set_keras_mask
 
 from tcn_migrate.errors import MigrationError, quoted
 
+Address = tuple[str, ...]
 Value = int
 """The key of a tensor of the graph."""
 
@@ -34,14 +35,14 @@ class Step:
         inputs: the tensors that it takes, their masks among them.
         outputs: the tensors that it makes.
         masks: the mask of each tensor that it takes; None where there is none.
-        norm: the key of the norm that is called, or None.
+        norm: the address of the norm that is called, or None.
     """
 
     node: Any
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     masks: tuple[tuple[Value, Value | None], ...]
-    norm: Hashable | None
+    norm: Address | None
 
     def run(self, values: MutableMapping[Value, Any], training: bool) -> None:
         """Calls the operation on the values of its inputs and adds those of its outputs."""
@@ -90,16 +91,16 @@ class Graph:
         return frozenset((taken | set(self.outputs)) - made)
 
 
-def trace(model: Any, norms: Mapping[Hashable, Any], shapes: Sequence[tuple[int, ...]]) -> Graph:
+def trace(model: Any, norms: Mapping[Address, Any], shapes: Sequence[tuple[int, ...]]) -> Graph:
     """Opens a model down to the given norms.
 
     Args:
         model: a functional or sequential Keras model, built.
-        norms: norm layers of the model by any key; every layer on the way to one of them is opened.
+        norms: norm layers of the model by address; every layer on the way to one of them is opened.
         shapes: the shape of each model input without the batch, all sizes known.
 
     Returns:
-        The flat graph; the steps that call a norm carry its key.
+        The flat graph; the steps that call a norm carry its address.
 
     Raises:
         MigrationError: a layer that holds a norm cannot be opened.
@@ -127,7 +128,7 @@ def trace(model: Any, norms: Mapping[Hashable, Any], shapes: Sequence[tuple[int,
     return Graph(tuple(id(x) for x in inputs), steps, tuple(id(y) for y in outputs), symbols)
 
 
-def _step(node: Any, norm: Hashable | None) -> Step:
+def _step(node: Any, norm: Address | None) -> Step:
     taken = node.arguments.keras_tensors
     masks = [(id(tensor), get_keras_mask(tensor)) for tensor in taken]
     return Step(
@@ -167,7 +168,7 @@ def _in_order(inputs: Sequence[Any], outputs: Sequence[Any], histories: Mapping[
 
 
 @contextmanager
-def _opened(model: Any, keys: Mapping[int, Hashable]) -> Iterator[dict[int, Any]]:
+def _opened(model: Any, keys: Mapping[int, Address]) -> Iterator[dict[int, Any]]:
     """While open, a symbolic call of a layer that holds one of the norms shows its parts.
 
     Keras still records a node of such a layer, and lets the tensors that it returns name this node as their origin.

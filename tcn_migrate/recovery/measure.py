@@ -32,11 +32,10 @@ from keras import ops
 from tcn_migrate.errors import MigrationError, quoted
 from tcn_migrate.recovery.data import Batch, batches, evenly
 from tcn_migrate.recovery.diagnose import STATISTICS, Loss
-from tcn_migrate.recovery.graph import Step, Value, trace
+from tcn_migrate.recovery.graph import Address, Step, Value, trace
 from tcn_migrate.recovery.moments import Moments
 
 Array = np.ndarray[Any, Any]
-Address = tuple[str, ...]
 
 ENOUGH_SAMPLES = 1024
 """With dropout, fewer samples are measured in several copies: 64 in 16 copies gave 0.026 where one copy gave 0.06."""
@@ -45,7 +44,7 @@ FEWEST_VALUES = 100
 """Values a channel below which nothing is measured: a variance would be off by a seventh at best."""
 
 CHUNK = 1 << 20
-"""Numbers in the largest tensor of one chunk of samples: few calls, and a tensor still fits into a processor's cache."""
+"""Numbers in the largest tensor of one chunk of samples: few calls, and a tensor about fits into a cache."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def _filled(stored: Array, sites: Sequence[tuple[Moments, Moments]], loss: Loss)
     """
     wholes = [one.merged(other) for one, other in sites]
     each = [whole.mean if loss.variable == "moving_mean" else whole.variance for whole in wholes]
-    measured = np.mean(each, axis=0).astype(stored.dtype)
+    measured: Array = np.mean(each, axis=0).astype(stored.dtype)
     if loss.channels is None:
         return measured
     filled = stored.copy()
@@ -260,15 +259,19 @@ class _Chunks:
         for chunk, (route, values) in enumerate(self._read(inputs) if site == 0 else self._kept()):
             for step in route.segments[site]:
                 step.run(values, self.dropout)
-            call = route.calls[site]
-            tensor, axis = values[call.inputs[0]], self.norms[call.norm].axis
+            tensor, axis = values[route.calls[site].inputs[0]], self.norms[self._address(site)].axis
             half = (tensor.shape[0] + chunk % 2) // 2
             parts = _moments(tensor[:half], axis), _moments(tensor[half:], axis)
             one, other = parts if one is None or other is None else (one.merged(parts[0]), other.merged(parts[1]))
             self.shelf.put(chunk, {value: values[value] for value in route.alive[site]})
         if one is None or other is None:
             raise MigrationError("there is no data to measure from")
-        return (one, other), self.ways[0].calls[site].norm
+        return (one, other), self._address(site)
+
+    def _address(self, site: int) -> Address:
+        address = self.ways[0].calls[site].norm
+        assert address is not None
+        return address
 
     def _kept(self) -> Iterator[tuple[_Route, dict[Value, Any]]]:
         for chunk, route in enumerate(self.ways):

@@ -1,0 +1,141 @@
+"""Recorded inputs and predictions out of files: .npz, .npy, .csv and .parquet. No Keras."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.recovery.data import Batch
+
+Array = np.ndarray[Any, Any]
+
+
+def is_files(source: Any) -> bool:
+    """Whether `source` names files and is no data itself."""
+    if isinstance(source, str | Path):
+        return True
+    return isinstance(source, list | tuple) and bool(source) and all(isinstance(item, str | Path) for item in source)
+
+
+def read_inputs(source: Any, names: Sequence[str], shapes: Sequence[tuple[int | None, ...]]) -> Batch:
+    """A model's inputs out of one or several files, joined along the samples.
+
+    Args:
+        source: a path, or several.
+        names: the model's inputs.
+        shapes: their shapes, (None, ...).
+
+    Returns:
+        One array an input, (samples, ...).
+
+    Raises:
+        MigrationError: a file that cannot be read, or does not hold what the model takes.
+    """
+    paths = [source] if isinstance(source, str | Path) else list(source)
+    parts = [pick(load(Path(path)), "x", names, shapes, Path(path)) for path in paths]
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def read_recorded(
+    source: Any, names: Sequence[str], shapes: Sequence[tuple[int | None, ...]], outputs: int
+) -> tuple[Batch, Batch]:
+    """Recorded inputs and the old model's predictions: `x` and `y`, or `x0`, `x1`, ... and `y0`, `y1`, ...
+
+    Raises:
+        MigrationError: as `read_inputs`.
+    """
+    paths = [source] if isinstance(source, str | Path) else list(source)
+    inputs, predictions = [], []
+    for path in paths:
+        held = load(Path(path))
+        inputs.append(pick(held, "x", names, shapes, Path(path)))
+        predictions.append(pick(held, "y", [""] * outputs, [()] * outputs, Path(path)))
+    return (
+        [np.concatenate(arrays) for arrays in zip(*inputs, strict=True)],
+        [np.concatenate(arrays) for arrays in zip(*predictions, strict=True)],
+    )
+
+
+def load(path: Path) -> dict[str, Array]:
+    """The arrays in a file by name; a file without names holds one, `x`. Never unpickles.
+
+    Raises:
+        MigrationError: it cannot be read.
+    """
+    where = quoted(path)
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as held:
+                return {name: held[name] for name in held.files}
+        if path.suffix == ".npy":
+            return {"x": np.load(path, allow_pickle=False)}
+        if path.suffix == ".csv":
+            return {"x": _table(path)}
+        if path.suffix == ".parquet":
+            return {"x": _parquet(path)}
+    except MigrationError:
+        raise
+    except FileNotFoundError:
+        raise MigrationError("there is no such file", address=where) from None
+    except Exception as error:
+        raise MigrationError(f"cannot be read ({type(error).__name__}: {quoted(error, 120)})", address=where) from None
+    raise MigrationError("is of no known kind", address=where, expected=".npz, .npy, .csv or .parquet")
+
+
+def _table(path: Path) -> Array:
+    """Numbers of a table, one step a row; a first row of names is left out."""
+    with path.open() as file:
+        first = file.readline()
+    named = any(re.search(r"[A-DF-Za-df-z_]", cell) for cell in first.split(","))
+    return np.loadtxt(path, delimiter=",", skiprows=1 if named else 0, ndmin=2, dtype=np.float32)
+
+
+def _parquet(path: Path) -> Array:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise MigrationError(
+            "needs pyarrow to be read", address=quoted(path), hint="Install it: pip install pyarrow"
+        ) from None
+    table = parquet.read_table(path)
+    return np.stack([column.to_numpy().astype(np.float32) for column in table.columns], axis=1)
+
+
+def pick(
+    held: dict[str, Array],
+    letter: str,
+    names: Sequence[str],
+    shapes: Sequence[tuple[int | None, ...]],
+    path: Path,
+) -> Batch:
+    """The arrays of a file in the model's order: by the inputs' names, `x0`, `x1`, ..., or the only one.
+
+    A table, (steps, features), is cut into the windows that the model takes; a rest at the end is left out.
+    """
+    if all(name in held for name in names) and any(names):
+        found = [held[name] for name in names]
+    else:
+        numbered = sorted((k for k in held if re.fullmatch(letter + r"\d*", k)), key=lambda k: int(k[1:] or 0))
+        found = [held[name] for name in numbered]
+        if not found and len(held) == 1 and letter == "x":
+            found = list(held.values())
+    if len(found) != len(names):
+        raise MigrationError(
+            f"does not hold the model's {'inputs' if letter == 'x' else 'predictions'}",
+            address=quoted(path),
+            expected=f"{len(names)} arrays: {', '.join(f'{letter}{i}' for i in range(len(names)))}",
+            found=", ".join(quoted(name, 30) for name in held) or "none",
+        )
+    return [_windows(array, shape) for array, shape in zip(found, shapes, strict=True)]
+
+
+def _windows(array: Array, shape: tuple[int | None, ...]) -> Array:
+    if array.ndim == 2 and len(shape) == 3 and shape[2] == array.shape[1] and shape[1] is not None:
+        count = len(array) // shape[1]
+        return array[: count * shape[1]].reshape(count, shape[1], shape[2])
+    return array

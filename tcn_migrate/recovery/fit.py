@@ -1,0 +1,199 @@
+"""The fit of free gammas and betas to recorded outputs: descents, and the waking of dead channels between them.
+
+A channel whose relu opens nowhere where it matters has no derivative, and Levenberg-Marquardt stalls at a thousandth
+with it. It shows as parameters without any effect on the outputs. Such a channel gets a small gamma and a beta that
+opens it for as few values as are needed for an effect to show: 2 %, else 10, 40, 80 % of its values (its activity over
+all steps says nothing: without `return_sequences` only the last step of the last block counts). Small, so that waking
+changes the outputs little; whether the channel grows is left to the next descent, which counts if it ends better.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tcn_migrate.recovery.least_squares import EXACT, Descent, Problem, descend
+from tcn_migrate.recovery.response import Response
+
+Array = np.ndarray[Any, Any]
+Channel = tuple[tuple[str, ...], int]
+
+HELD_BACK = 0.15
+"""Part of the recorded samples that is not fitted to."""
+
+ROWS = 12
+"""Rows of the Jacobian a parameter, drawn anew in each step: where a sample has many outputs, some of them will do."""
+
+OPENINGS = (0.02, 0.1, 0.4, 0.8)
+"""Parts of a channel's values for which a waking channel is opened, the first at which an effect shows."""
+
+AWAKE = 0.05
+"""The gamma that a dead channel is woken with."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit, and how good it is. Errors are root mean squares in standard deviations of the recorded outputs.
+
+    Attributes:
+        parameters: of the response.
+        held_back: the error on samples that were not fitted to.
+        fitted: the error on those that were.
+        curve: the held-back error step by step.
+        woken: how many dead channels were opened with success.
+    """
+
+    parameters: Array
+    held_back: float
+    fitted: float
+    curve: tuple[float, ...]
+    woken: int = 0
+
+
+class Recorded:
+    """Recorded outputs to fit to, some held back.
+
+    Args:
+        response: the outputs as a function of the parameters.
+        outputs: what was recorded, (samples, outputs).
+        scale: the standard deviation that each output is measured in, (outputs,).
+        plenty: so much is recorded that nothing can be fitted by chance.
+        seed: of what is held back, and of the rows drawn.
+    """
+
+    def __init__(self, response: Response, outputs: Array, scale: Array, *, plenty: bool, seed: int) -> None:
+        self.response, self.outputs, self.scale, self.plenty = response, outputs, scale, plenty
+        self.random = np.random.default_rng(seed)
+        order = self.random.permutation(len(outputs))
+        count = round(HELD_BACK * len(outputs))
+        self.held, self.fitted = np.sort(order[:count]), np.sort(order[count:])
+
+    def problem(self, fitted: Array, held: Array) -> Problem:
+        """The least squares over some of the samples."""
+        count = self.response.outputs
+        wanted = -(-ROWS * len(self.response.start) // max(len(fitted), 1))
+        drawn = min(max(wanted, 1), count)
+
+        def residuals(parameters: Array) -> tuple[Array, Array]:
+            both = np.concatenate([fitted, held])
+            off = (self.response.predict(parameters, both) - self.outputs[both]) / self.scale
+            return off[: len(fitted)].ravel(), off[len(fitted) :].ravel()
+
+        def normal(parameters: Array) -> tuple[Array, Array]:
+            chosen = np.argsort(self.random.random((len(fitted), count)), axis=1)[:, :drawn]
+            values, rows = self.response.rows(parameters, fitted, chosen)
+            scale = self.scale[chosen]
+            off = ((values - np.take_along_axis(self.outputs[fitted], chosen, axis=1)) / scale).ravel()
+            rows = (rows / scale[..., None]).reshape(-1, len(parameters))
+            return rows.T @ rows * (count / drawn), rows.T @ off * (count / drawn)
+
+        return Problem(residuals, normal, max if self.plenty else lambda fitted, held_back: held_back)
+
+
+def fit(recorded: Recorded, *, prior: float, seconds: float, progress: Callable[[float], None] | None = None) -> Fit:
+    """Fits the parameters, from those that the response starts with.
+
+    Args:
+        recorded: what to fit to.
+        prior: see `descend`; 0 where enough is recorded.
+        seconds: after which no further descent is begun.
+        progress: called with the held-back error after each step.
+    """
+    end = time.monotonic() + seconds
+    curve: list[float] = []
+
+    def note(held_back: float) -> bool:
+        curve.append(held_back)
+        if progress:
+            progress(held_back)
+        return time.monotonic() > end
+
+    problem = recorded.problem(recorded.fitted, recorded.held)
+    best = descend(problem, recorded.response.start, prior=prior, patience=6 if prior else 3, stop=note)
+    if prior:
+        return Fit(best.parameters, best.held_back, best.fitted, tuple(curve))
+    woken = 0
+    while best.score > EXACT and time.monotonic() < end:
+        better, count = _woken(recorded, problem, best, note, end)
+        if better is None:
+            break
+        best, woken = better, woken + count
+    if best.score > EXACT and recorded.plenty:
+        best = _with_all(recorded, best, note)
+    return Fit(best.parameters, best.held_back, best.fitted, tuple(curve), woken)
+
+
+def _woken(
+    recorded: Recorded, problem: Problem, best: Descent, note: Callable[[float], bool], end: float
+) -> tuple[Descent | None, int]:
+    """A descent that ended better than `best` with its dead channels woken, or None; and how many those were."""
+    dead = dead_channels(recorded, best.parameters)
+    for sign, openings in ((1, OPENINGS), (1, OPENINGS[2:]), (-1, OPENINGS), (-1, OPENINGS[2:])):
+        if not dead or time.monotonic() > end:
+            break
+        start = wake(recorded, best.parameters, dead, sign, openings)
+        tried = descend(problem, start, patience=3, stop=note)
+        if tried.score < 0.98 * best.score:
+            return tried, len(dead)
+    return None, 0
+
+
+def _with_all(recorded: Recorded, best: Descent, note: Callable[[float], bool]) -> Descent:
+    """The last steps with the held-back samples as well: some may open a channel that no other does.
+
+    The held-back error stays the one from before.
+    """
+    everything = np.arange(len(recorded.outputs))
+    problem = recorded.problem(everything, everything[:0])
+    problem = replace(problem, score=lambda fitted, held_back: fitted)
+    last = descend(problem, best.parameters, patience=3)
+    return replace(last, held_back=best.held_back)
+
+
+def dead_channels(recorded: Recorded, parameters: Array) -> list[Channel]:
+    """The channels whose free parameters have no effect on any fitted output."""
+    effect = recorded.response.effect(parameters, recorded.fitted)
+    by_channel: dict[Channel, bool] = {}
+    for free in recorded.response.free:
+        for channel, size in zip(free.channels, effect[free.part], strict=True):
+            place = free.address[:-1], int(channel)
+            by_channel[place] = by_channel.get(place, False) or bool(size > 0)
+    return [place for place, alive in by_channel.items() if not alive]
+
+
+def wake(recorded: Recorded, parameters: Array, dead: Sequence[Channel], sign: int, openings: Sequence[float]) -> Array:
+    """Parameters with dead channels opened just enough to have an effect.
+
+    Args:
+        recorded: what is fitted.
+        parameters: where the channels are dead.
+        dead: those channels.
+        sign: of their new gamma.
+        openings: parts of a channel's values to open it for, one after the other.
+    """
+    parameters = parameters.copy()
+    some = recorded.fitted[:: max(1, len(recorded.fitted) // 256)]
+    normalised = recorded.response.normalised(parameters, some)
+    places = {
+        (free.address, int(channel)): free.start + number
+        for free in recorded.response.free
+        for number, channel in enumerate(free.channels)
+    }
+    asleep = list(dead)
+    for opening in openings:
+        for norm, channel in asleep:
+            gamma, beta = places.get(((*norm, "gamma"), channel)), places.get(((*norm, "beta"), channel))
+            slope = AWAKE * sign if gamma is not None else recorded.response.known((*norm, "gamma"))[channel]
+            if gamma is not None:
+                parameters[gamma] = slope
+            if beta is not None:
+                parameters[beta] = -np.quantile(slope * normalised[norm][:, channel], 1 - opening)
+        still = set(dead_channels(recorded, parameters))
+        asleep = [place for place in asleep if place in still]
+        if not asleep:
+            break
+    return parameters

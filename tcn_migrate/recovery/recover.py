@@ -1,0 +1,189 @@
+"""From a plan with lost norms to one without: a provisional model is built, and what is lost is found with it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tcn_migrate.moves import Grade, Plan
+from tcn_migrate.naming.entries import Address, spoken
+from tcn_migrate.recovery.decide import Means
+from tcn_migrate.recovery.diagnose import INITIAL, STATISTICS, Loss
+from tcn_migrate.recovery.files import is_files, read_inputs, read_recorded
+from tcn_migrate.verify import layer_at, load, quiet
+from tcn_migrate.write import write_keras
+
+Said = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What came of a recovery, for the report.
+
+    Attributes:
+        grade: the best grade that was used: "refitted", "measured" or "initialized".
+        norms: the norms that were lost, by address.
+        sentences: what was done and what it is worth, in words.
+        held_back: for refitted norms, the error on recordings that were held back, in standard deviations.
+        curve: for refitted norms, that error step by step.
+        disagreement: for measured norms, how far half of the data disagrees with all of it.
+    """
+
+    grade: Grade
+    norms: tuple[Address, ...]
+    sentences: tuple[str, ...]
+    held_back: float | None = None
+    curve: tuple[float, ...] = ()
+    disagreement: Mapping[Address, float] | None = None
+
+
+def recover(
+    plan: Plan,
+    losses: Sequence[Loss],
+    means: Means,
+    custom_objects: Mapping[str, Any] | None = None,
+    said: Said = lambda phase, done, total: None,
+) -> tuple[Plan, Recovery]:
+    """Finds what is lost.
+
+    Args:
+        plan: with everything that is to be recovered missing.
+        losses: what that is.
+        means: what the user gave for it.
+        custom_objects: the user's classes by name.
+        said: told of progress.
+
+    Returns:
+        The plan with nothing missing, and what the recovery is worth.
+
+    Raises:
+        MigrationError: the data do not fit the model.
+    """
+    fresh = {address: np.full(shape, INITIAL[address[-1]], np.float32) for address, (_, shape) in plan.missing.items()}
+    norms = tuple(dict.fromkeys(loss.norm for loss in losses))
+    if means.reference is None and means.calibration is None:
+        sentence = (
+            f"{len(norms)} norms were started afresh: the model no longer predicts what it did and has to be "
+            f"trained again ({_listed(norms)})"
+        )
+        return plan.filled(fresh, "initialized"), Recovery("initialized", norms, (sentence,))
+    with tempfile.TemporaryDirectory(prefix="tcn-migrate-") as folder, quiet():
+        path = Path(folder) / "provisional.keras"
+        write_keras(plan.filled(fresh, "initialized"), path)
+        model = load(path, custom_objects)
+        live = {norm: layer_at(model, _place(plan, norm)) for norm in _all_norms(plan)}
+        names = [tensor.name for tensor in model.inputs]
+        shapes = [tuple(tensor.shape) for tensor in model.inputs]
+        if means.reference is not None:
+            return _refitted(plan, losses, means, model, live, names, shapes, said)
+        return _measured(plan, losses, means, fresh, model, live, names, shapes, said)
+
+
+def _refitted(
+    plan: Plan,
+    losses: Sequence[Loss],
+    means: Means,
+    model: Any,
+    live: Mapping[Address, Any],
+    names: Sequence[str],
+    shapes: Sequence[Any],
+    said: Said,
+) -> tuple[Plan, Recovery]:
+    from tcn_migrate.recovery.refit import refit
+
+    if is_files(means.reference):
+        inputs, outputs = read_recorded(means.reference, names, shapes, len(model.outputs))
+    else:
+        x, y = means.reference
+        inputs, outputs = _as_list(x), _as_list(y)
+    further = means.calibration
+    if further is not None and is_files(further):
+        further = _one_or_many(read_inputs(further, names, shapes))
+    steps = 0
+
+    def stepped(error: float) -> None:
+        nonlocal steps
+        steps += 1
+        said(f"refitting, held-back error {error:.1e}", steps, 100)
+
+    found = refit(model, live, losses, inputs, outputs, further_inputs=further, progress=stepped)
+    norms = tuple(dict.fromkeys(loss.norm for loss in losses))
+    sentences = [
+        f"{len(norms)} norms were refitted to {len(inputs[0])} recorded predictions ({_listed(norms)}): on those held "
+        f"back the predictions differ by {found.held_back:.1e} standard deviations. The weights need not be the old "
+        "ones, since many give the same predictions",
+        f"{found.expected}",
+    ]
+    filled = plan.filled(found.values, "refitted")
+    return filled, Recovery("refitted", norms, tuple(sentences), found.held_back, found.curve)
+
+
+def _measured(
+    plan: Plan,
+    losses: Sequence[Loss],
+    means: Means,
+    fresh: Mapping[Address, Any],
+    model: Any,
+    live: Mapping[Address, Any],
+    names: Sequence[str],
+    shapes: Sequence[Any],
+    said: Said,
+) -> tuple[Plan, Recovery]:
+    from tcn_migrate.recovery.measure import statistics
+
+    inputs = means.calibration
+    if is_files(inputs):
+        inputs = _one_or_many(read_inputs(inputs, names, shapes))
+    statistic = [loss for loss in losses if loss.variable in STATISTICS]
+    found = statistics(model, live, statistic, inputs, progress=lambda done, total: said("measuring", done, total))
+    affine = {address: values for address, values in fresh.items() if address[-1] not in STATISTICS}
+    plan = plan.filled(found.values, "measured").filled(affine, "initialized")
+    norms = tuple(dict.fromkeys(loss.norm for loss in losses))
+    worst = max(found.disagreement.values(), default=0.0)
+    sentences = [
+        f"moving statistics of {len(norms)} norms were measured from {found.samples} inputs ({_listed(norms)}): close "
+        f"to the old ones if the inputs are like the training data; half of them disagrees with all by {worst:.1g} "
+        "deviations. Inputs unlike the training data change the model",
+    ]
+    if affine:
+        sentences.append(
+            "gamma and beta were started afresh: predictions are off by some tenths of a deviation until the model is "
+            "trained on; --reference with recorded predictions brings them back"
+        )
+    return plan, Recovery("measured", norms, tuple(sentences), disagreement=found.disagreement)
+
+
+def _all_norms(plan: Plan) -> list[Address]:
+    return list(dict.fromkeys(a[:-1] for a in [*(m.address for m in plan.moves), *plan.missing] if _is_norm(plan, a)))
+
+
+def _is_norm(plan: Plan, address: Address) -> bool:
+    return (
+        address[-2].startswith("norm_") and any(address[: len(tcn)] == tcn for tcn in plan.tcns)
+        if len(address) > 2
+        else False
+    )
+
+
+def _place(plan: Plan, norm: Address) -> Address:
+    """Where a norm's layer is in the new model: under target "plain" not at its address."""
+    place = plan.places.get((*norm, "gamma"))
+    return norm if place is None else place[:-1]
+
+
+def _listed(norms: Sequence[Address]) -> str:
+    more = f" and {len(norms) - 6} more" if len(norms) > 6 else ""
+    return ", ".join(spoken(norm) for norm in norms[:6]) + more
+
+
+def _as_list(arrays: Any) -> list[Any]:
+    return [np.asarray(array) for array in (arrays if isinstance(arrays, list | tuple) else [arrays])]
+
+
+def _one_or_many(arrays: list[Any]) -> Any:
+    return arrays[0] if len(arrays) == 1 else arrays
