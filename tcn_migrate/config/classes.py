@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.identity import MODELS, RAW, REPLACED
 from tcn_migrate.config.names import snake_case
 from tcn_migrate.config.settings import LAYERS
 
@@ -61,8 +62,8 @@ LIST = "__list__"
 
 
 def is_known(class_name: str) -> bool:
-    """Whether a class is one of Keras's own that a migrated file may contain (models included)."""
-    return class_name in LAYERS or class_name in {"Functional", "Sequential", "Model"}
+    """Whether a class is one of Keras's own that can be migrated, as it is or as what replaces it (models included)."""
+    return class_name in LAYERS or class_name in MODELS or class_name in RAW or class_name in REPLACED
 
 
 def variables(class_name: str, config: Json) -> tuple[Variable, ...]:
@@ -272,6 +273,7 @@ _VARIABLES: dict[str, Callable[[Json], Iterable[Variable]]] = {
     "SimpleRNNCell": _recurrent_cell(1),
     "ConvLSTMCell": _convolutional_cell,
     "BatchNormalization": _batch_normalization,
+    "SyncBatchNormalization": _batch_normalization,
     "LayerNormalization": _gamma_and_beta,
     "GroupNormalization": lambda config: _gamma_and_beta({**config, "axis": -1}),
     "RMSNormalization": lambda config: (Variable("scale"),),

@@ -12,6 +12,7 @@ from tcn_migrate.config.dtypes import dtype_name
 from tcn_migrate.config.identity import Identity, identify
 from tcn_migrate.config.limits import MOST_LAYERS, check_bounds
 from tcn_migrate.config.nodes import modern_ends, modern_node
+from tcn_migrate.config.objects import kind_of
 from tcn_migrate.config.plain import plain
 from tcn_migrate.errors import ContainerError, UnknownLayerError, UnsafeError, quoted
 
@@ -111,8 +112,8 @@ class _Normalizer:
     def counted_from_zero(self, ends: Any, entries: list[Json]) -> Any:
         """Keras 3 counts calls from 0, but those of a nested functional model that is an output from 1.
 
-        Source: keras/src/models/functional.py, `get_config` (`kept_nodes`), 3.0.5 to 3.15.1. Reading, it subtracts 1 from
-        3.3 on, so that 0 is the last call.
+        Source: keras/src/models/functional.py, `get_config` (`kept_nodes`), 3.0.5 to 3.15.1. Reading, it subtracts 1
+        from 3.3 on, so that 0 is the last call.
         """
         calls = {e["name"]: len(e["inbound_nodes"]) for e in entries if e["class_name"] == "Functional"}
         if self.keras_2 or not calls:
@@ -172,7 +173,7 @@ class _Normalizer:
         if key.endswith("activation") and isinstance(value, dict) and isinstance(value.get("config"), dict):
             value = {key: item for key, item in value.items() if key != "build_config"}
             return self.entry(value, where, depth + 1) if not _is_code(value) else plain(value, key, where)
-        return plain(value, key, where)
+        return value if kind_of(key) else plain(value, key, where)  # objects are cleaned when settings are checked
 
 
 def _is_code(value: Json) -> bool:

@@ -23,7 +23,7 @@ SAYING_NOTHING: dict[str, dict[str, Any]] = {
     "StackedRNNCells": {"reverse_state_order": False},
     **{f"SeparableConv{rank}D": {"groups": 1, **_KERNEL} for rank in (1, 2)},
     **{f"DepthwiseConv{rank}D": {"groups": 1, "filters": None, **_KERNEL} for rank in (1, 2)},
-    **{f"Conv{rank}DTranspose": {"groups": 1, "output_padding": None} for rank in (1, 2, 3)},
+    **{f"Conv{rank}DTranspose": {"groups": 1} for rank in (1, 2, 3)},
     "BatchNormalization": {"fused": _ANY, "virtual_batch_size": None, "adjustment": None},
     "Normalization": {"count": _ANY},
     "Dropout": {"force_generator": _ANY, "rng_type": _ANY},

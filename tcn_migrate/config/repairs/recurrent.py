@@ -9,6 +9,7 @@ from tcn_migrate.config.operations import is_tensor
 from tcn_migrate.config.repairs.change import Change, with_config
 from tcn_migrate.errors import SettingError, quoted
 
+_STATES = frozenset({"initial_state", "constants"})
 RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"})
 
 
@@ -58,8 +59,12 @@ def reset_after(entry: Json) -> Change | None:
 def states_in_a_call(entry: Json) -> Change | None:
     """`lstm([x, h, c])` as `lstm(x, initial_state=[h, c])`.
 
-    Since: all of Keras 2 store the states as further inputs; Keras 3.0 takes one input.
-    Issue: "expects 1 input(s), but it received 3 input tensors".
+    Since: all of Keras 2 store the states as further inputs; Keras 3.0 takes one input. A Bidirectional has
+    `initial_state: null` and `constants: null` beside them.
+    Issue: "expects 1 input(s), but it received 3 input tensors"; "got an unexpected keyword argument 'constants'".
+
+    Raises:
+        SettingError: constants in a call.
     """
     if entry["class_name"] not in RECURRENT | {"Bidirectional"}:
         return None
@@ -71,6 +76,10 @@ def states_in_a_call(entry: Json) -> Change | None:
 
 
 def _one_input(call: Json) -> Json:
+    said = {key: value for key, value in call["kwargs"].items() if key not in _STATES or value is not None}
+    if "constants" in said:
+        raise SettingError("a recurrent layer is called with constants, which Keras 3 does not know")
+    call = {**call, "kwargs": said}
     if len(call["args"]) != 1 or not isinstance(call["args"][0], list):
         return call
     first, *states = call["args"][0]

@@ -63,6 +63,8 @@ class Walk:
         """A layer with the layers inside it repaired."""
         config, before = dict(entry["config"]), []
         for key, value in config.items():
+            if key.endswith("activation") and _is_entry(value) and value["class_name"] == "Activation":
+                continue  # a repair takes the function out of it
             if _is_entry(value):
                 config[key], front = self.layer(value, (*address, _ROLES.get((entry["class_name"], key), key)))
                 before += [_wrapped(entry, one) for one in front]
