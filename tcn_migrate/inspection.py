@@ -85,5 +85,6 @@ def _tcn(plan: Plan, address: tuple[str, ...]) -> dict[str, Any]:
         "use_skip_connections": settings.use_skip_connections,
         "return_sequences": settings.return_sequences,
         "activation": settings.activation,
+        "session_numbered": reading.session_numbered,
         "norms": norms,
     }

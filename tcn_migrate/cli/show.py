@@ -98,6 +98,8 @@ def migrated(outcome: Any) -> None:
     if outcome.evidence is not None:
         evidence = outcome.evidence
         text = f"  verified: {evidence.bit_exact} of {evidence.variables} variables bit for bit"
+        if evidence.recomputed:
+            text += f", {evidence.recomputed} as computed from the source"
         if evidence.tcn_differences:
             worst = max(evidence.tcn_differences.values())
             text += f"; TCN outputs agree to {worst:.1g} standard deviations"
@@ -118,6 +120,8 @@ def described(plan: Any) -> None:
             f"  TCN {'/'.join(quoted(part, 40)[1:-1] for part in address)}: {settings.blocks} blocks, {norm}{weight}, "
             f"as keras-tcn {reading.generation.releases}"
         )
+    if any(reading.session_numbered and not reading.missing for reading in plan.tcns.values()):
+        line("  every norm is in the file, under names that its session counted; nothing is lost")
     if not plan.tcns:
         line("  no TCN in it: a plain Keras model")
     for repair in plan.repairs:
@@ -137,6 +141,8 @@ def inspected(seen: dict[str, Any]) -> None:
         for norm, where in tcn["norms"].items():
             stored = f" at {quoted(where['stored_at'], 100)[1:-1]}" if where["stored_at"] else ""
             line(f"    {norm.replace('/', ' / ')}: {where['state']}{stored}")
+        if tcn["session_numbered"] and not seen["missing"]:
+            line("    every norm is in the file, under names that its session counted; nothing is lost")
     if not seen["tcns"]:
         line("  no TCN in it: a plain Keras model")
     for sentence in seen["repairs"]:

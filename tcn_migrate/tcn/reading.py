@@ -143,6 +143,29 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
     )
 
 
+def _check_headers(name: str, arrays: Mapping[Address, StoredArray]) -> None:
+    """Refuses an array that cannot be trusted, or holds no weights, before its shape is looked at."""
+    for place, array in arrays.items():
+        where = f"{name} / {spoken(place)} ({quoted(array.name)})"
+        if array.flaw:
+            raise NamingError(array.flaw, address=where)
+        if not is_floating(array) and place[-1] != "initialized":
+            raise NamingError("holds no weights", address=where, expected="floating-point numbers", found=array.dtype)
+
+
+def _check_padding(name: str, settings: TCNSettings, width: int) -> None:
+    """Refuses a convolution whose padding alone would exhaust the machine."""
+    for rate in settings.dilations:
+        padded = (settings.kernel_size - 1) * rate * max(width, *settings.filters)
+        if padded > LARGEST_PADDING:
+            raise SettingError(
+                f"a dilation of {rate} with kernel_size {settings.kernel_size} pads more than any machine can hold",
+                address=name,
+                expected=f"at most {LARGEST_PADDING} numbers a sample",
+                found=padded,
+            )
+
+
 def tell_generation(
     name: str, settings: TCNSettings, found: TCNArrays, around: Surroundings, warnings: list[str]
 ) -> Generation:

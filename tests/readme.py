@@ -1,0 +1,60 @@
+"""The README's console examples: found, run, and written anew (`python -m tests.readme README.md docs/cookbook.md`)."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+_CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def commands(block: str) -> list[str]:
+    """The commands of a console block, which begin with `$ `."""
+    return [line[2:] for line in block.splitlines() if line.startswith("$ ")]
+
+
+def console_blocks(text: str) -> list[str]:
+    return _CONSOLE.findall(text)
+
+
+def python_blocks(text: str) -> list[str]:
+    return _PYTHON.findall(text)
+
+
+def played(block: str, folder: Path) -> str:
+    """A console block with what its commands really print in `folder`."""
+    lines = []
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for command in commands(block):
+        done = subprocess.run(
+            command, shell=True, cwd=folder, capture_output=True, text=True, env=environment, check=False
+        )
+        lines += [f"$ {command}", *(done.stdout + done.stderr).rstrip().splitlines()]
+        if done.returncode:
+            lines.append(f"(exit code {done.returncode})")
+    return "\n".join(lines) + "\n"
+
+
+def stage(folder: Path) -> None:
+    """A folder as a new user sees it: with the fixtures."""
+    shutil.copytree(ROOT / "legacy_fixtures", folder / "legacy_fixtures")
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        path = ROOT / name
+        with tempfile.TemporaryDirectory() as scratch:
+            stage(Path(scratch))
+            text = path.read_text()
+            path.write_text(_CONSOLE.sub(lambda m: f"```console\n{played(m[1], Path(scratch))}```", text))
+
+
+if __name__ == "__main__":
+    main()
