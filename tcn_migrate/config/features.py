@@ -1,0 +1,258 @@
+"""What enters each layer, as far as a config tells it: shapes followed through the model without Keras.
+
+A config may promise its layers other features than their arrays were made for. Keras would find that out by making
+variables of the promised size, so it is found out here. What this module does not know (most operations, images) it
+leaves unknown, and unknown sizes agree with everything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.entries import is_model, name_of
+from tcn_migrate.config.keras_operations import is_operation
+from tcn_migrate.config.operations import history, is_tensor
+from tcn_migrate.config.settings import words
+
+Address = tuple[str, ...]
+Shape = tuple[int | None, ...] | None
+"""None where not even the rank is known."""
+
+_SAME = words(
+    "Activation ELU LeakyReLU PReLU ReLU Softmax ThresholdedReLU Dropout SpatialDropout1D GaussianDropout",
+    "GaussianNoise AlphaDropout ActivityRegularization BatchNormalization LayerNormalization GroupNormalization",
+    "RMSNormalization UnitNormalization Normalization Rescaling Masking Identity",
+)
+_ELEMENTWISE = words("Add Average Maximum Minimum Multiply Subtract")
+_RECURRENT = words("LSTM GRU SimpleRNN")
+
+
+def input_shapes(model: Json) -> dict[Address, list[Shape]]:
+    """The shapes that enter each layer, by its address; a layer that is called twice has two.
+
+    Args:
+        model: a config in normal form, whose graphs were checked. A TCN's own config is as stored.
+    """
+    found: dict[Address, list[Shape]] = {}
+    _model(model, (), [], found)
+    return found
+
+
+def _model(model: Json, address: Address, given: Sequence[Shape], found: dict[Address, list[Shape]]) -> list[Shape]:
+    if model["class_name"] == "Sequential":
+        return [_chain(model["config"]["layers"], address, given[0] if given else None, found)]
+    config = model["config"]
+    made: dict[tuple[str, int], list[Shape]] = {}
+    inputs = [end[0] for end in _ends(config["input_layers"])]
+    entries = {name_of(entry): entry for entry in config["layers"]}
+    for number, name in enumerate(inputs):
+        own = _declared(entries[name]) if name in entries else None
+        shape = given[number] if number < len(given) else None
+        made[name, 0] = [own if shape is None else shape]
+    waiting = [(entry, number) for entry in config["layers"] for number in range(len(entry.get("inbound_nodes") or []))]
+    while waiting:
+        later = []
+        for entry, number in waiting:
+            name, call = name_of(entry), entry["inbound_nodes"][number]
+            arguments = call.get("args") or []
+            sources = [history(tensor) for tensor in _tensors(arguments[:1])]
+            if any((layer, node) not in made for layer, node, _ in sources):
+                later.append((entry, number))
+                continue
+            shapes = [_at(made[layer, node], index) for layer, node, index in sources]
+            made[name, number] = _layer(entry, (*address, name), shapes, found)
+        if len(later) == len(waiting):
+            break
+        waiting = later
+    return [_at(made.get((name, node), []), index) for name, node, index in _ends(config["output_layers"])]
+
+
+def _chain(entries: list[Json], address: Address, shape: Shape, found: dict[Address, list[Shape]]) -> Shape:
+    for entry in entries:
+        if entry["class_name"] == "InputLayer":
+            shape = _declared(entry) if shape is None else shape
+        else:
+            shape = _at(_layer(entry, (*address, name_of(entry)), [shape], found), 0)
+    return shape
+
+
+def _layer(entry: Json, address: Address, shapes: list[Shape], found: dict[Address, list[Shape]]) -> list[Shape]:
+    if is_model(entry):
+        return _model(entry, address, shapes, found)
+    shape = shapes[0] if len(shapes) == 1 else None
+    found.setdefault(address, []).append(shape)
+    if is_operation(entry.get("module"), entry["class_name"]):
+        return []
+    name, config = entry["class_name"], entry["config"]
+    if name == "TimeDistributed":
+        inside = None if shape is None or len(shape) < 3 else (shape[0], *shape[2:])
+        inner = _at(_layer(config["layer"], (*address, "layer"), [inside], found), 0)
+        return [None if inner is None or shape is None else (shape[0], shape[1], *inner[1:])]
+    if name == "Bidirectional":
+        forward = _at(_layer(config["layer"], (*address, "forward_layer"), [shape], found), 0)
+        backward = config.get("backward_layer") or config["layer"]
+        _layer(backward, (*address, "backward_layer"), [shape], found)
+        if forward is None or config.get("merge_mode", "concat") != "concat":
+            return [forward if config.get("merge_mode") in ("sum", "mul", "ave") else None]
+        return [(*forward[:-1], _times(forward[-1], 2))]
+    if name in _ELEMENTWISE:
+        return [shapes[0] if shapes and all(other == shapes[0] for other in shapes) else None]
+    if name == "Concatenate":
+        return [_concatenated(shapes, config.get("axis", -1))]
+    if name == "Embedding":
+        return [None if shape is None else (*shape, _whole(config.get("output_dim")))]
+    rule = _RULES.get(name)
+    if name in _SAME:
+        return [shape]
+    if rule is None or shape is None or len(shape) < 2 or config.get("data_format") == "channels_first":
+        return []
+    return [rule(config, shape)]
+
+
+def _sequence(width: Callable[[Json], Any]) -> Callable[[Json, tuple[int | None, ...]], Shape]:
+    """The rule of layers that give a whole sequence or one step, of a width that their config tells."""
+    return lambda config, shape: (
+        (shape[0], shape[1], _whole(width(config)))
+        if config.get("return_sequences") and len(shape) == 3
+        else (shape[0], _whole(width(config)))
+    )
+
+
+def _tcn_width(config: Json) -> Any:
+    filters = config.get("nb_filters")
+    return filters[-1] if isinstance(filters, list) and filters else filters
+
+
+def _flattened(config: Json, shape: tuple[int | None, ...]) -> Shape:
+    sizes = [size for size in shape[1:] if size is not None]
+    return (shape[0], math.prod(sizes) if len(sizes) == len(shape) - 1 else None)
+
+
+def _reshaped(config: Json, shape: tuple[int | None, ...]) -> Shape:
+    wanted = config.get("target_shape")
+    if not isinstance(wanted, list):
+        return None
+    return (shape[0], *(size if _whole(size) else None for size in wanted))
+
+
+def _permuted(config: Json, shape: tuple[int | None, ...]) -> Shape:
+    axes = config.get("dims")
+    if not isinstance(axes, list) or sorted(map(str, axes)) != sorted(str(axis) for axis in range(1, len(shape))):
+        return None
+    return (shape[0], *(shape[axis] for axis in axes))
+
+
+_RULES: dict[str, Callable[[Json, tuple[int | None, ...]], Shape]] = {
+    "Dense": lambda config, shape: (*shape[:-1], _whole(config.get("units"))),
+    "TCN": _sequence(_tcn_width),
+    **{name: _sequence(lambda config: config.get("units")) for name in _RECURRENT},
+    **{
+        name: lambda config, shape: (shape[0], None, _whole(config.get("filters")))
+        for name in ("Conv1D", "Conv1DTranspose", "SeparableConv1D")
+    },
+    **{
+        name: lambda config, shape: (shape[0], None, shape[-1])
+        for name in ("AveragePooling1D", "MaxPooling1D", "Cropping1D", "ZeroPadding1D", "UpSampling1D")
+    },
+    **{
+        name: lambda config, shape: (shape[0], *((1,) if config.get("keepdims") else ()), shape[-1])
+        for name in ("GlobalAveragePooling1D", "GlobalMaxPooling1D")
+    },
+    "RepeatVector": lambda config, shape: (shape[0], _whole(config.get("n")), shape[-1]),
+    "Flatten": _flattened,
+    "Reshape": _reshaped,
+    "Permute": _permuted,
+}
+
+
+def features_of(entry: Json, arrays: Callable[[str], tuple[int, ...] | None]) -> int | None:
+    """How many features a built-in layer's arrays were made for; None if its class does not tell.
+
+    Args:
+        entry: the layer's.
+        arrays: the shape of one of its variables by name, if it has it.
+    """
+    name, config = entry["class_name"], entry["config"]
+    if config.get("data_format") == "channels_first":
+        return None
+    kernel = arrays("kernel")
+    if kernel is None:
+        if name == "BatchNormalization" and config.get("axis", -1) in (-1, [-1]):
+            return next((shape[0] for v in ("moving_mean", "gamma", "beta") if (shape := arrays(v))), None)
+        return None
+    if name == "Dense":
+        return kernel[0]
+    if name == "Conv1D" and len(kernel) == 3:
+        return kernel[1] * (_whole(config.get("groups", 1)) or 1)
+    return None
+
+
+def layers_with_features(model: Json, address: Address = ()) -> Iterator[tuple[Address, Json]]:
+    """Every layer that is no model, with its address; also those inside wrappers."""
+    for entry in model["config"]["layers"]:
+        here = (*address, name_of(entry))
+        if is_model(entry):
+            yield from layers_with_features(entry, here)
+            continue
+        yield here, entry
+        for key in ("layer", "backward_layer"):
+            inner = entry["config"].get(key)
+            if isinstance(inner, dict) and "class_name" in inner and not is_model(inner):
+                role = "forward_layer" if entry["class_name"] == "Bidirectional" and key == "layer" else key
+                yield (*here, role), inner
+
+
+def _declared(entry: Json) -> Shape:
+    shape = entry["config"].get("batch_shape")
+    return tuple(_whole(size) for size in shape) if isinstance(shape, list) else None
+
+
+def _concatenated(shapes: list[Shape], axis: Any) -> Shape:
+    ranks = {len(shape) for shape in shapes if shape is not None}
+    if len(ranks) != 1 or None in shapes:
+        return None
+    rank = ranks.pop()
+    place = axis + rank if isinstance(axis, int) and axis < 0 else axis
+    known = [shape for shape in shapes if shape is not None]
+    joined: list[int | None] = []
+    for number in range(rank):
+        sizes = [shape[number] for shape in known]
+        if number == place:
+            joined.append(None if None in sizes else sum(size for size in sizes if size is not None))
+        else:
+            joined.append(sizes[0] if len(set(sizes)) == 1 else None)
+    return tuple(joined)
+
+
+def _times(size: int | None, factor: int) -> int | None:
+    return None if size is None else size * factor
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _at(shapes: Sequence[Shape], index: int) -> Shape:
+    return shapes[index] if 0 <= index < len(shapes) else None
+
+
+def _tensors(value: Any) -> Iterator[Json]:
+    if is_tensor(value):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+
+
+def _ends(value: Any) -> Iterator[tuple[str, int, int]]:
+    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+        yield value[0], value[1], value[2]
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _ends(item)
