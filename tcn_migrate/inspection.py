@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import DecisionNeeded
-from tcn_migrate.migration import decide
 from tcn_migrate.moves import Plan
 from tcn_migrate.naming.entries import spoken
-from tcn_migrate.planning import Choices, make_plan
+from tcn_migrate.recovery.decide import Means, examine, settle
+from tcn_migrate.recovery.diagnose import Diagnosis
 
 PathLike = str | os.PathLike[str]
 
 
-def inspect(path: PathLike, *, architecture: PathLike | None = None, last_step: bool = False) -> dict[str, Any]:
+def inspect(
+    path: PathLike,
+    *,
+    architecture: PathLike | None = None,
+    last_step: bool = False,
+    max_bytes: int = DEFAULT_BYTES,
+) -> dict[str, Any]:
     """What a checkpoint is.
 
     Args:
         path: the file or folder.
         architecture: the model's JSON, for a file that holds weights alone.
-        last_step: as for `migrate`.
+        last_step, max_bytes: as for `migrate`.
 
     Returns:
         Plain values: container, versions, each TCN with its settings and the state of its norms, and what a migration
@@ -32,12 +37,11 @@ def inspect(path: PathLike, *, architecture: PathLike | None = None, last_step: 
     Raises:
         MigrationError: it cannot be migrated, and why.
     """
-    config = None if architecture is None else read_architecture(Path(architecture))
-    checkpoint = read_checkpoint(Path(path), config)
-    plan = make_plan(checkpoint, Choices(last_step=last_step))
+    plan = make_plan_of(path, architecture=architecture, last_step=last_step, max_bytes=max_bytes)
+    diagnoses = examine(plan)
     verdict, exit_code = "migrates exactly", 0
     try:
-        decide(plan)
+        settle(plan, diagnoses, Means())
     except DecisionNeeded as decision:
         verdict, exit_code = str(decision), decision.exit_code
     grades: dict[str, int] = {}
@@ -48,7 +52,7 @@ def inspect(path: PathLike, *, architecture: PathLike | None = None, last_step: 
         "container": plan.origin.container,
         "keras_version": plan.origin.keras_version,
         "sha256": plan.origin.sha256,
-        "tcns": [_tcn(plan, address) for address in plan.tcns],
+        "tcns": [_tcn(plan, address, diagnoses.get(address)) for address in plan.tcns],
         "variables": grades,
         "missing": [spoken(address) for address in plan.missing],
         "ignored": len(plan.ignored),
@@ -59,17 +63,18 @@ def inspect(path: PathLike, *, architecture: PathLike | None = None, last_step: 
     }
 
 
-def _tcn(plan: Plan, address: tuple[str, ...]) -> dict[str, Any]:
+def _tcn(plan: Plan, address: tuple[str, ...], diagnosis: Diagnosis | None) -> dict[str, Any]:
     reading = plan.tcns[address]
     settings = reading.settings
     norms = {}
-    for k in range(settings.blocks) if reading.norm else ():
-        for slot in (0, 1):
-            norm = (f"residual_block_{k}", f"norm_{slot}")
-            lost = [place[-1] for place in reading.missing if place[:2] == norm]
-            held = [array.name for place, array in reading.found.items() if place[:2] == norm]
-            state = "complete" if not lost else "missing" if not held else f"missing {', '.join(lost)}"
-            norms["/".join(norm)] = {"state": state, "stored_at": held[0].rpartition("/")[0] if held else None}
+    for norm in diagnosis.norms if diagnosis else ():
+        place = (f"residual_block_{norm.block}", f"norm_{norm.slot}")
+        held = [array.name for address, array in reading.found.items() if address[:2] == place]
+        norms["/".join(place)] = {
+            "state": norm.state,
+            "lost": list(norm.lost),
+            "stored_at": held[0].rpartition("/")[0] if held else None,
+        }
     return {
         "layer": "/".join(address),
         "generation": reading.generation.name,
@@ -86,5 +91,6 @@ def _tcn(plan: Plan, address: tuple[str, ...]) -> dict[str, Any]:
         "return_sequences": settings.return_sequences,
         "activation": settings.activation,
         "session_numbered": reading.session_numbered,
+        "untrained": bool(diagnosis and diagnosis.untrained),
         "norms": norms,
     }

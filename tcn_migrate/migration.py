@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
-from tcn_migrate.errors import DecisionNeeded, MigrationError, quoted
-from tcn_migrate.moves import Move, Plan
+from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.moves import Array, Move, Plan
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.outcome import Outcome
 from tcn_migrate.planning import Choices, make_plan
+from tcn_migrate.recovery.decide import Means, examine, settle
 from tcn_migrate.write import exists, new_file, write_keras
 
 PathLike = str | os.PathLike[str]
@@ -28,11 +32,13 @@ def migrate(
     calibration: Any = None,
     reference: Any = None,
     reinitialize: bool = False,
-    remeasure: str | None = None,
+    remeasure: Literal["suspect", "all"] | None = None,
+    keep_suspect: bool = False,
     last_step: bool = False,
     custom_objects: Mapping[str, Any] | None = None,
     verify: bool = True,
     overwrite: bool = False,
+    max_bytes: int = DEFAULT_BYTES,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Outcome:
     """Migrates one checkpoint to a `.keras` file.
@@ -42,11 +48,18 @@ def migrate(
         output: the new file; by default beside the old one, with the suffix `.keras`.
         architecture: the JSON that `model.to_json()` wrote, for a file that holds weights alone.
         target: "layer" for a model with `tcn_migrate.TCN`, "plain" for one of Keras's own layers only.
-        calibration, reference, reinitialize, remeasure: how norms that are lost come back.
+        calibration: inputs like the training data, to measure lost moving statistics from: a path or several (.npz,
+            .npy, .csv, .parquet), an array, a list of arrays, or any iterable of batches.
+        reference: recorded inputs and the old model's predictions, to refit lost norms to: a path (.npz with `x` and
+            `y`), or a pair (inputs, predictions).
+        reinitialize: start afresh with what nothing else brings back.
+        remeasure: recover also norms that are in the file: "suspect" ones, or the statistics of "all".
+        keep_suspect: take suspect norms as they are.
         last_step: files of which nothing tells whether keras-tcn 2.9.1 wrote them were written by it.
         custom_objects: classes of your own by name.
         verify: load the new file and prove that it computes the same.
         overwrite: replace an existing output.
+        max_bytes: the largest source, and how many bytes of arrays may be read out of it.
         progress: called with a phase and how much of it is done, of how much.
 
     Raises:
@@ -56,15 +69,31 @@ def migrate(
     new = Path(output) if output is not None else default_output(source)
     check_output(source, new, overwrite=overwrite)
     said = progress or (lambda phase, done, total: None)
-    decided = plan(source, architecture=architecture, target=target, last_step=last_step, custom_objects=custom_objects)
-    decide(decided)
+    decided = plan(
+        source,
+        architecture=architecture,
+        target=target,
+        last_step=last_step,
+        custom_objects=custom_objects,
+        max_bytes=max_bytes,
+    )
+    means = Means(reference, calibration, reinitialize, remeasure, keep_suspect)
+    decided, losses = settle(decided, examine(decided), means)
+    recovery = None
+    if losses:
+        from tcn_migrate.recovery.recover import recover
+
+        decided, recovery = recover(decided, losses, means, custom_objects, said)
     evidence, model = None, None
+    odd: list[Address] = []
     with new_file(new, overwrite=overwrite) as temporary:
         count = 0
 
-        def written(move: Move) -> None:
+        def written(move: Move, values: Array) -> None:
             nonlocal count
             count += 1
+            if not np.isfinite(values.sum(dtype=np.float64)):
+                odd.append(move.address)
             said("writing", count, len(decided.moves))
 
         write_keras(decided, temporary, written)
@@ -74,7 +103,15 @@ def migrate(
             said("verifying", 0, 1)
             evidence, model = prove(temporary, decided, custom_objects)
             said("verifying", 1, 1)
-    return Outcome(new, decided, evidence, dict(custom_objects or {}), model)
+    if odd:
+        decided = replace(decided, warnings=(*decided.warnings, _not_finite(odd)))
+    return Outcome(new, decided, evidence, recovery, dict(custom_objects or {}), model)
+
+
+def _not_finite(addresses: list[Address]) -> str:
+    named = ", ".join(spoken(address) for address in addresses[:6])
+    more = f" and {len(addresses) - 6} more" if len(addresses) > 6 else ""
+    return f"{len(addresses)} variables hold NaN or infinity in the source, and so in the new file: {named}{more}"
 
 
 def plan(
@@ -84,6 +121,7 @@ def plan(
     target: str = "layer",
     last_step: bool = False,
     custom_objects: Mapping[str, Any] | None = None,
+    max_bytes: int = DEFAULT_BYTES,
 ) -> Plan:
     """What a migration would do; nothing is written, and neither Keras nor TensorFlow is imported.
 
@@ -91,24 +129,10 @@ def plan(
         MigrationError: it would stop, and why.
     """
     config = None if architecture is None else read_architecture(Path(architecture))
+    check_source(Path(path), max_bytes)
     checkpoint = read_checkpoint(Path(path), config)
-    choices = Choices(target=target, last_step=last_step, custom_classes=frozenset(custom_objects or ()))
+    choices = Choices(target, last_step, frozenset(custom_objects or ()), max_bytes)
     return make_plan(checkpoint, choices)
-
-
-def decide(decided: Plan) -> None:
-    """Raises `DecisionNeeded` where the user has to say how lost variables come back."""
-    if decided.complete:
-        return
-    norms: dict[Address, list[str]] = {}
-    for address in decided.missing:
-        norms.setdefault(address[:-1], []).append(address[-1])
-    listed = "; ".join(f"{spoken(address)}: {', '.join(names)}" for address, names in list(norms.items())[:40])
-    raise DecisionNeeded(
-        f"{len(decided.missing)} variables of {len(norms)} norms are not in the file: {listed}",
-        hint="Say how they come back: --reference recorded.npz (inputs and the old model's predictions; exact where "
-        "there are enough), --calibrate inputs.npz (statistics from data), --reinitialize (afresh)",
-    )
 
 
 def default_output(source: Path) -> Path:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tcn_migrate.moves import Grade, Plan
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.verify import Evidence, load
+
+if TYPE_CHECKING:
+    from tcn_migrate.recovery.recover import Recovery
 
 
 @dataclass
@@ -20,12 +23,14 @@ class Outcome:
         output: the new file.
         plan: every move, fold and repair that was made.
         evidence: what verification saw, or None if it was not asked for.
+        recovery: what came of recovering lost norms, or None if none were lost.
         custom_objects: the user's classes by name.
     """
 
     output: Path
     plan: Plan
     evidence: Evidence | None
+    recovery: Recovery | None = None
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     _model: Any = field(default=None, repr=False)
 
@@ -52,6 +57,7 @@ class Outcome:
             "output": str(self.output),
             **plan_as_json(self.plan),
             "evidence": None if self.evidence is None else self.evidence.as_json(),
+            "recovery": None if self.recovery is None else list(self.recovery.sentences),
         }
 
 

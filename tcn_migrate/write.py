@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 import h5py
 
 from tcn_migrate.errors import MigrationError, quoted
-from tcn_migrate.moves import Move, Plan
+from tcn_migrate.moves import Array, Move, Plan
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every member: a date of its own would make two equal migrations differ."""
@@ -97,13 +97,13 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def write_keras(plan: Plan, path: Path, progress: Callable[[Move], None] = lambda move: None) -> None:
+def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] = lambda move, values: None) -> None:
     """Writes the planned file.
 
     Args:
         plan: complete.
         path: of the new file.
-        progress: called after each variable.
+        progress: called after each variable, with its values.
 
     Raises:
         MigrationError: an array of the source turned out damaged.
@@ -122,8 +122,9 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move], None] = lambd
         window = _Window(file, file.tell())
         with h5py.File(window, "w", track_order=False) as store:
             for move in plan.moves:
-                store.create_dataset(move.target, data=move.values(), track_times=False)
-                progress(move)
+                values = move.values()
+                store.create_dataset(move.target, data=values, track_times=False)
+                progress(move, values)
         member.file_size = member.compress_size = window.size
         member.CRC = window.crc32()
         end = window.start + window.size

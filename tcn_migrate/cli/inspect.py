@@ -15,6 +15,7 @@ from tcn_migrate.errors import MigrationError, quoted
 @click.argument("old", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.architecture
 @options.last_step
+@options.max_bytes
 @options.machine
 def command(old: tuple[Path, ...], machine: bool, **settings: Any) -> None:
     """Say what is in files and what a migration would do; nothing is written."""

@@ -18,6 +18,7 @@ Examples:
   tcn-migrate old.h5                                     writes old.keras
   tcn-migrate old.h5 new.keras --target plain            needs no custom class to load
   tcn-migrate old_weights.h5 --architecture model.json   weights alone
+  tcn-migrate old.keras --reference recorded.npz         norms are lost, predictions are recorded
 """,
 )
 @click.argument("old", type=click.Path(path_type=Path))
@@ -25,7 +26,29 @@ Examples:
 @options.architecture
 @options.target
 @options.last_step
+@options.max_bytes
 @options.custom_objects
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Recorded inputs x and the old model's predictions y (.npz): lost norms are refitted to them.",
+)
+@click.option(
+    "--calibrate",
+    "calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    multiple=True,
+    help="Inputs like the training data (.npz, .npy, .csv, .parquet): lost statistics are measured from them.",
+)
+@click.option("--reinitialize", is_flag=True, help="Start afresh with lost variables that nothing else brings back.")
+@click.option(
+    "--remeasure",
+    type=click.Choice(["suspect", "all"]),
+    help="Recover also norms that are in the file: suspect ones, or the statistics of all.",
+)
+@click.option("--keep-suspect", is_flag=True, help="Take suspect norms as they are.")
 @click.option("--overwrite", is_flag=True, help="Replace NEW if it exists.")
 @click.option("--verify/--no-verify", default=True, help="Load the new file and prove that it computes the same.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
@@ -35,6 +58,7 @@ def command(
     old: Path,
     new: Path | None,
     custom_objects: str | None,
+    calibration: tuple[Path, ...],
     quiet: bool,
     report: Path | None,
     machine: bool,
@@ -48,7 +72,9 @@ def command(
 
     with show.failures(str(old), machine=machine, report=report), show.progress(quiet or machine) as said:
         classes = options.load_custom_objects(custom_objects)
-        outcome = migrate(old, new, custom_objects=classes, progress=said, **settings)
+        outcome = migrate(
+            old, new, custom_objects=classes, calibration=list(calibration) or None, progress=said, **settings
+        )
         if report is not None:
             report.write_text(json.dumps(outcome.as_json(), indent=1))
     if machine:

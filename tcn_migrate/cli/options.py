@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.limits import DEFAULT_BYTES, parse_bytes
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -36,6 +37,21 @@ custom_objects: Decorator = click.option(
     "--custom-objects",
     metavar="MODULE",
     help="A Python module of yours (package.module) whose classes are your own layers. It is imported.",
+)
+def _bytes(context: click.Context, parameter: click.Parameter, value: str | None) -> int:
+    if value is None:
+        return DEFAULT_BYTES
+    try:
+        return parse_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+max_bytes: Decorator = click.option(
+    "--max-bytes",
+    metavar="SIZE",
+    callback=_bytes,
+    help="Refuse a source larger than this, or with more than this in its arrays: 500MB, 16GiB. [default: 8GiB]",
 )
 machine: Decorator = click.option("--json", "machine", is_flag=True, help="Print JSON for machines.")
 

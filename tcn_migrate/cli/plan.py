@@ -16,13 +16,15 @@ from tcn_migrate.errors import quoted
 @options.architecture
 @options.target
 @options.last_step
+@options.max_bytes
 @options.custom_objects
 @options.machine
 def command(old: Path, custom_objects: str | None, machine: bool, **settings: Any) -> None:
     """Print every move, fold, repair and ignored array of a migration; nothing is written."""
-    from tcn_migrate.migration import decide, plan
+    from tcn_migrate.migration import plan
     from tcn_migrate.naming.entries import spoken
     from tcn_migrate.outcome import plan_as_json
+    from tcn_migrate.recovery.decide import Means, examine, settle
 
     with show.failures(str(old), machine=machine):
         classes = options.load_custom_objects(custom_objects)
@@ -49,4 +51,4 @@ def command(old: Path, custom_objects: str | None, machine: bool, **settings: An
                 show.table("ignored", ["array", "why"], [[quoted(n)[1:-1], why] for n, why in decided.ignored.items()])
             for text in decided.warnings:
                 show.warning(text)
-        decide(decided)
+        settle(decided, examine(decided), Means())

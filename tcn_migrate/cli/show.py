@@ -95,6 +95,8 @@ def migrated(outcome: Any) -> None:
     for move in plan.moves:
         grades[move.grade] = grades.get(move.grade, 0) + 1
     line(f"  variables: {', '.join(f'{count} {grade}' for grade, count in grades.items()) or 'none'}")
+    for sentence in () if outcome.recovery is None else outcome.recovery.sentences:
+        line(f"  {sentence}", fg="yellow")
     if outcome.evidence is not None:
         evidence = outcome.evidence
         text = f"  verified: {evidence.bit_exact} of {evidence.variables} variables bit for bit"
@@ -140,7 +142,8 @@ def inspected(seen: dict[str, Any]) -> None:
         )
         for norm, where in tcn["norms"].items():
             stored = f" at {quoted(where['stored_at'], 100)[1:-1]}" if where["stored_at"] else ""
-            line(f"    {norm.replace('/', ' / ')}: {where['state']}{stored}")
+            lost = f" ({', '.join(where['lost'])})" if where["lost"] else ""
+            line(f"    {norm.replace('/', ' / ')}: {where['state']}{lost}{stored}")
         if tcn["session_numbered"] and not seen["missing"]:
             line("    every norm is in the file, under names that its session counted; nothing is lost")
     if not seen["tcns"]:

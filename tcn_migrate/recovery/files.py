@@ -136,6 +136,7 @@ def pick(
 
 def _windows(array: Array, shape: tuple[int | None, ...]) -> Array:
     if array.ndim == 2 and len(shape) == 3 and shape[2] == array.shape[1] and shape[1] is not None:
-        count = len(array) // shape[1]
-        return array[: count * shape[1]].reshape(count, shape[1], shape[2])
+        steps, features = shape[1], array.shape[1]
+        count = len(array) // steps
+        return array[: count * steps].reshape(count, steps, features)
     return array
