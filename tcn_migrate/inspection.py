@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from tcn_migrate.containers import read_checkpoint
-from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import DecisionNeeded
+from tcn_migrate.limits import DEFAULT_BYTES
+from tcn_migrate.migration import plan as plan_of
 from tcn_migrate.moves import Plan
 from tcn_migrate.naming.entries import spoken
 from tcn_migrate.recovery.decide import Means, examine, settle
@@ -37,7 +37,7 @@ def inspect(
     Raises:
         MigrationError: it cannot be migrated, and why.
     """
-    plan = make_plan_of(path, architecture=architecture, last_step=last_step, max_bytes=max_bytes)
+    plan = plan_of(path, architecture=architecture, last_step=last_step, max_bytes=max_bytes)
     diagnoses = examine(plan)
     verdict, exit_code = "migrates exactly", 0
     try:

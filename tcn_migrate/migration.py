@@ -13,6 +13,7 @@ import numpy as np
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.limits import DEFAULT_BYTES, check_source
 from tcn_migrate.moves import Array, Move, Plan
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.outcome import Outcome

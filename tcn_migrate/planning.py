@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, modernize, normalize
 from tcn_migrate.errors import NamingError, quoted
+from tcn_migrate.limits import DEFAULT_BYTES, check_arrays, check_features, source_bytes
 from tcn_migrate.moves import Grade, Move, Plan, copied
 from tcn_migrate.naming import target
 from tcn_migrate.naming.entries import Address, is_model, is_tcn, layers_of, name_of, spoken
@@ -30,11 +32,13 @@ class Choices:
         target: "layer" or "plain".
         last_step: files of which nothing tells whether 2.9.1 wrote them are of 2.9.1.
         custom_classes: classes that the user supplies.
+        max_bytes: how many bytes of arrays may be read.
     """
 
     target: str = "layer"
     last_step: bool = False
     custom_classes: frozenset[str] = frozenset()
+    max_bytes: int = DEFAULT_BYTES
 
 
 def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
@@ -75,7 +79,13 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     if "architecture_beside" in checkpoint.hints:
         beside = quoted(checkpoint.hints["architecture_beside"])
         warnings.append(f"the file holds weights alone; the architecture was taken from {beside} beside it")
+    check_features(stored, located.arrays, {a: r.input_width for a, r in readings.items()})
     moves, missing = make_moves(config, located, readings, modern, lowered, choices.custom_classes)
+    check_arrays(
+        (array for move in moves for array in move.sources),
+        source_bytes(Path(checkpoint.origin.path)),
+        choices.max_bytes,
+    )
     return Plan(
         origin=replace(checkpoint.origin, keras_version=version),
         target=choices.target,

@@ -38,6 +38,8 @@ custom_objects: Decorator = click.option(
     metavar="MODULE",
     help="A Python module of yours (package.module) whose classes are your own layers. It is imported.",
 )
+
+
 def _bytes(context: click.Context, parameter: click.Parameter, value: str | None) -> int:
     if value is None:
         return DEFAULT_BYTES
