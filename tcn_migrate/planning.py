@@ -10,6 +10,7 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, modernize, normalize
+from tcn_migrate.config.nested import repair_nested_models
 from tcn_migrate.errors import NamingError, quoted
 from tcn_migrate.limits import DEFAULT_BYTES, check_arrays, check_features, source_bytes
 from tcn_migrate.moves import Grade, Move, Plan, copied
@@ -69,9 +70,11 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         keras_version=version,
         custom_classes=choices.custom_classes,
         passes=lambda entry: _passes(readings, entry),
+        still_passes=choices.target == "layer",
     )
     if choices.target == "plain":
-        config, lowered = lower_tcns(modern.config, readings)
+        config, lowered = lower_tcns(modern.config, readings, keras=major(version))
+        config, _ = repair_nested_models(config)
     else:
         config, lowered = rewrite_tcns(modern.config, readings), Lowered()
     config = ordered(config)

@@ -44,7 +44,7 @@ Term: TypeAlias = tuple[Any, ...]
 
 
 def repair_masks(
-    config: Json, passes: Callable[[Json], bool], keras_version: str | None = None
+    config: Json, passes: Callable[[Json], bool], keras_version: str | None = None, *, still_passes: bool = True
 ) -> tuple[Json, list[Repair]]:
     """Make Keras 3 use the masks that Keras 2 used.
 
@@ -53,7 +53,8 @@ def repair_masks(
 
     Args:
         config: a model's entry in normal form, of a file that Keras 2 wrote. It is not changed.
-        passes: whether the TCN of an entry passes its input's mask on (with `pass_mask` the new layer does the same).
+        passes: whether the TCN of an entry passed its input's mask on.
+        still_passes: whether it will, too: with `pass_mask` the new layer does, in Keras's own layers it cannot.
         keras_version: of the file; ReLU (2.6) and MultiHeadAttention (2.10) changed within Keras 2.
 
     Returns:
@@ -62,7 +63,7 @@ def repair_masks(
     Raises:
         MigrationError: Keras 3 cannot be made to use the same mask, with the layers' names.
     """
-    work = _Work(passes, keras_version)
+    work = _Work(passes, still_passes, keras_version)
     repaired, _ = _model(config, [False] * len(_ends(config, "input_layers")), work, "", 0)
     return (repaired, work.repairs) if work.repairs else (config, [])
 
@@ -70,6 +71,7 @@ def repair_masks(
 @dataclass
 class _Work:
     passes: Callable[[Json], bool]
+    still_passes: bool
     keras_version: str | None
     repairs: list[Repair] = field(default_factory=list)
 
@@ -235,7 +237,8 @@ class _Graph:
         if kind in rules.ATTENTIONS:
             return self.attend(layer, number, node, references)
         if kind == "TCN":
-            return self.set(place, *((old[0], new[0]) if self.work.passes(layer) else (None, None)))
+            passed = self.work.passes(layer)
+            return self.set(place, old[0] if passed else None, new[0] if passed and self.work.still_passes else None)
         if kind in rules.USES:
             mask = self.use(layer, number, references)
             if kind in rules.RECURRENT and _returns_sequences(layer):
@@ -427,7 +430,7 @@ class _Graph:
         pattern = tuple(masked)
         if (name, pattern) not in self.nested:
             earlier = [repaired for (other, _), (repaired, _) in self.nested.items() if other == name]
-            work = self.work if not earlier else _Work(self.work.passes, self.work.keras_version)
+            work = self.work if not earlier else _Work(self.work.passes, self.work.still_passes, self.work.keras_version)
             self.nested[name, pattern] = _model(original, masked, work, f"{self.path}{name}/", self.depth + 1)
             if earlier and _written(earlier[0]) != _written(self.nested[name, pattern][0]):
                 raise self.refusal(layer, "is called with a mask and without one, and would need two different repairs")

@@ -64,6 +64,7 @@ def modernize(
     keras_version: str | None,
     custom_classes: frozenset[str] = frozenset(),
     passes: Callable[[Json], bool] | None = None,
+    still_passes: bool = True,
 ) -> Modern:
     """Everything that a stored config needs: normal form, repairs, and no setting that only younger releases know.
 
@@ -71,7 +72,8 @@ def modernize(
         stored: the model's config as stored; it is not changed.
         keras_version: of the release that wrote it, such as "2.3.0-tf"; None if the file does not say.
         custom_classes: names of classes that the user supplies, with or without their package.
-        passes: whether the TCN of an entry passes masks on; without it masks are not looked after.
+        passes: whether the TCN of an entry passed masks on; without it masks are not looked after.
+        still_passes: whether it will, too.
 
     Raises:
         MigrationError: the config cannot be migrated, and why.
@@ -86,7 +88,7 @@ def modernize(
     if keras_2 and passes is not None:
         from tcn_migrate.config.masks import repair_masks
 
-        config, done = repair_masks(config, passes, keras_version)
+        config, done = repair_masks(config, passes, keras_version, still_passes=still_passes)
         repairs += done
     repaired = repair_layers(config, keras_2=keras_2)
     config, nested = repair_nested_models(repaired.config)

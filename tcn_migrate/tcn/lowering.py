@@ -26,6 +26,8 @@ _ACTIVATIONS = {"celu": "elu", "hard_swish": "hard_silu", "swish": "silu"}
 
 _OF_THREE_AXES = ("Conv1D", "SpatialDropout1D")
 
+_OTHER_TARGET = "Use --target layer"
+
 _MERGES = {"sum": "Add", "ave": "Average", "mul": "Multiply"}
 
 
@@ -42,12 +44,13 @@ class Lowered:
     idle: set[Address] = field(default_factory=set)
 
 
-def lower_tcns(model: Json, readings: Mapping[Address, TCNReading]) -> tuple[Json, Lowered]:
+def lower_tcns(model: Json, readings: Mapping[Address, TCNReading], *, keras: int) -> tuple[Json, Lowered]:
     """The config with a nested model of built-in layers for every TCN.
 
     Args:
         model: in normal form; it is not changed.
         readings: what every TCN is, by its address.
+        keras: major version of the Keras that wrote the file. Masks of Keras 2 have been repaired beforehand.
 
     Raises:
         MigrationError: a TCN inside a wrapper of which no built-in layers compute the same.
@@ -57,8 +60,15 @@ def lower_tcns(model: Json, readings: Mapping[Address, TCNReading]) -> tuple[Jso
         raise MigrationError(
             "a TCN in a wrapper, which passes masks on, in a model with masks cannot be said in Keras's own layers",
             address=spoken(wrapped[0][:-1]),
-            hint="Use --target layer",
+            hint=_OTHER_TARGET,
         )
+    for address, reading in readings.items():
+        if keras >= 3 and reading.settings.pass_mask and _makes_masks(model):
+            raise MigrationError(
+                "passes a mask on, which a model of Keras's own layers cannot",
+                address=spoken(address),
+                hint=_OTHER_TARGET,
+            )
     lowered = Lowered()
     return _model(model, (), readings, lowered), lowered
 
@@ -108,7 +118,7 @@ def _entry(entry: Json, address: Address, readings: Mapping[Address, TCNReading]
         raise MigrationError(
             f"a TCN inside a {quoted(class_of(entry))[1:-1]} cannot be said in Keras's own layers",
             address=spoken(address),
-            hint="Use --target layer",
+            hint=_OTHER_TARGET,
         )
     if is_model(inner):
         inner = _model(inner, (*address, "layer"), readings, lowered, wrapped=True)
