@@ -10,6 +10,7 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, modernize, normalize
+from tcn_migrate.config.legal_names import legal_names, moved
 from tcn_migrate.config.nested import repair_nested_models
 from tcn_migrate.errors import NamingError, quoted
 from tcn_migrate.limits import DEFAULT_BYTES, check_arrays, check_features, source_bytes
@@ -89,6 +90,12 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         source_bytes(Path(checkpoint.origin.path)),
         choices.max_bytes,
     )
+    config, renamed = legal_names(config)
+    places = {
+        address: moved(lowered.places.get(address, address), renamed)
+        for address in (*lowered.places, *(move.address for move in moves), *readings)
+        if address in lowered.places or moved(address, renamed) != address
+    }
     return Plan(
         origin=replace(checkpoint.origin, keras_version=version),
         target=choices.target,
@@ -99,7 +106,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         repairs=tuple(modern.repairs),
         tcns=readings,
         warnings=tuple(dict.fromkeys(warnings)),
-        places=lowered.places,
+        places=places,
     )
 
 

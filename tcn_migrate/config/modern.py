@@ -90,7 +90,7 @@ def modernize(
 
         config, done = repair_masks(config, passes, keras_version, still_passes=still_passes)
         repairs += done
-    repaired = repair_layers(config, keras_2=keras_2)
+    repaired = repair_layers(config, keras_2=keras_2, keras_version=keras_version)
     config, nested = repair_nested_models(repaired.config)
     config, warnings = check_settings(neutral(config), custom_classes)
     check_graphs(config)

@@ -10,6 +10,7 @@ A repair is a function of one layer's entry in normal form that returns a `Chang
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -34,8 +35,10 @@ from tcn_migrate.config.repairs.renamed import (
 from tcn_migrate.config.repairs.replaced_classes import (
     causal_separable_convolution,
     discretization,
+    hashing,
     losses_and_metrics,
     random_crop,
+    random_crop_that_resizes_first,
     resizing_by_lost_methods,
     synchronized_batch_normalization,
     thresholded_relu,
@@ -49,6 +52,7 @@ INDEX: tuple[LayerRepair, ...] = (
     random_crop,
     resizing_by_lost_methods,
     discretization,
+    hashing,
     list_of_one_axis,
     slope_of_leaky_relu,
     category_encoding,
@@ -84,18 +88,24 @@ class Repaired:
     repairs: tuple[Repair, ...]
 
 
-def repair_layers(config: Json, *, keras_2: bool) -> Repaired:
+def repair_layers(config: Json, *, keras_2: bool, keras_version: str | None = None) -> Repaired:
     """Repairs every layer of a model, also those inside models and wrappers.
 
     Args:
         config: a model in normal form; it is not changed.
         keras_2: whether Keras 2 wrote it. A config of Keras 3 needs no repair.
+        keras_version: of the release that wrote it, if that is known; a few layers changed within Keras 2.
 
     Raises:
         SettingError: a setting with which Keras 3 cannot compute what Keras 2 did.
     """
     if not keras_2 or "layers" not in config["config"]:
         return Repaired(config, {}, ())
-    walk = Walk(INDEX)
+    walk = Walk((random_crop_that_resizes_first, *INDEX) if _below_2_7(keras_version) else INDEX)
     repaired = walk.model(config, ())
     return Repaired(repaired, walk.transforms, tuple(walk.repairs))
+
+
+def _below_2_7(keras_version: str | None) -> bool:
+    found = re.match(r"2\.(\d{1,4})", keras_version or "")
+    return found is not None and int(found[1]) < 7

@@ -50,7 +50,7 @@ def losses_and_metrics(entry: Json) -> Change | None:
 def random_crop(entry: Json) -> Change | None:
     """RandomCrop in inference cuts to the aspect ratio and resizes in Keras 2, and does nothing in Keras 3.
 
-    Since: Keras 3.0.
+    Since: Keras 3.0; Keras 2.7 for the order of cutting and resizing (see `random_crop_that_resizes_first`).
     Issue: none known; measured with Keras 2.15.
     """
     if entry["class_name"] != "RandomCrop":
@@ -61,6 +61,39 @@ def random_crop(entry: Json) -> Change | None:
     }
     made = {**entry, "class_name": "Resizing", "config": {**kept, "crop_to_aspect_ratio": True}}
     return Change(made, "RandomCrop resizes in inference in Keras 2 and not in Keras 3; a Resizing does the same")
+
+
+def random_crop_that_resizes_first(entry: Json) -> Change | None:
+    """RandomCrop below Keras 2.7 resizes in inference and then cuts, which no layer of Keras 3 does.
+
+    Since: TensorFlow 2.3 to 2.6 write such files.
+    Issue: none known; measured with TensorFlow 2.4: off by 3 deviations if taken for the later one.
+
+    Raises:
+        SettingError: always.
+    """
+    if entry["class_name"] != "RandomCrop":
+        return None
+    raise SettingError(
+        "RandomCrop below Keras 2.7 resizes and then cuts, which Keras 3 cannot",
+        address=f"layer {quoted(entry['config'].get('name'))}",
+    )
+
+
+def hashing(entry: Json) -> Change | None:
+    """Hashing to whole numbers: below TensorFlow 2.9 its dtype is that of its inputs.
+
+    Since: Keras 3.0 wants the dtype of its outputs.
+    Issue: "When `output_mode="int"`, `dtype` should be an integer type".
+    """
+    config = entry["config"]
+    if (
+        entry["class_name"] != "Hashing"
+        or config.get("output_mode", "int") != "int"
+        or "int" in config.get("dtype", "")
+    ):
+        return None
+    return Change(with_config(entry, dtype="int64"), "its dtype is that of its outputs in Keras 3")
 
 
 def causal_separable_convolution(entry: Json) -> Change | None:
