@@ -11,13 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tcn_migrate.batch.run import migrate_many
     from tcn_migrate.errors import MigrationError
     from tcn_migrate.inspection import inspect
     from tcn_migrate.migration import migrate, plan
     from tcn_migrate.tcn.layer import TCN, LegacyTCN
 
 __version__ = "0.1.0"
-__all__ = ["TCN", "LegacyTCN", "MigrationError", "inspect", "migrate", "plan"]
+__all__ = ["TCN", "LegacyTCN", "MigrationError", "inspect", "migrate", "migrate_many", "plan"]
 
 _HOMES = {
     "TCN": "tcn_migrate.tcn.layer",
@@ -25,6 +26,7 @@ _HOMES = {
     "MigrationError": "tcn_migrate.errors",
     "inspect": "tcn_migrate.inspection",
     "migrate": "tcn_migrate.migration",
+    "migrate_many": "tcn_migrate.batch.run",
     "plan": "tcn_migrate.migration",
 }
 

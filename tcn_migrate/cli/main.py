@@ -14,6 +14,7 @@ _COMMANDS = {
     "migrate": "tcn_migrate.cli.migrate",
     "inspect": "tcn_migrate.cli.inspect",
     "plan": "tcn_migrate.cli.plan",
+    "batch": "tcn_migrate.cli.batch",
 }
 
 
@@ -49,6 +50,7 @@ Examples:
   tcn-migrate old.h5 new.keras           migrate one checkpoint
   tcn-migrate inspect old.h5             say what is in a file
   tcn-migrate plan old.h5                print every move before anything is done
+  tcn-migrate batch models --to new      migrate a folder of checkpoints
 
 \b
 Exit codes:

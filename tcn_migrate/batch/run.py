@@ -1,0 +1,395 @@
+"""A batch: what is to be done, done on this machine or on a cluster, noted as it is decided.
+
+The worker processes are pebble's: it knows which file a worker died of, ends those that take too long, and replaces
+both. What is left to do here: how much is handed out at a time, and what each end means.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pebble
+
+from tcn_migrate.batch import journal as journals
+from tcn_migrate.batch import storage
+from tcn_migrate.batch.find import find
+from tcn_migrate.batch.names import targets
+from tcn_migrate.batch.work import BatchOutcome, Job, failed, remove_unfinished, work
+from tcn_migrate.errors import MigrationError, quoted
+
+PathLike = str | os.PathLike[str]
+Work = Callable[[Job], BatchOutcome]
+
+TIME_LIMIT = 600.0
+"""Seconds that one file may take. A gigabyte takes a tenth of it, verified."""
+_SINGLE_THREADED = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of the machine the workers may take.
+
+    Attributes:
+        workers: how many processes.
+        seconds: for one file; None for any time.
+        memory: bytes of each worker; None for all that its machine has. Kept by Linux alone (RLIMIT_DATA).
+    """
+
+    workers: int
+    seconds: float | None = TIME_LIMIT
+    memory: int | None = None
+
+
+class Workers:
+    """Worker processes that outlive whatever file they meet; as a context.
+
+    Args:
+        work: what is done with a job, there.
+        scratch: where temporary files go.
+    """
+
+    def __init__(self, limits: Limits, work: Work = work, *, scratch: str | None = None) -> None:
+        self._limits, self._work = limits, work
+        self._scratch = tempfile.mkdtemp(prefix="tcn-migrate-", dir=scratch)
+        self._pool = self._started()
+
+    def _started(self) -> pebble.ProcessPool:
+        pool = pebble.ProcessPool(
+            self._limits.workers,
+            initializer=_begin,
+            initargs=(self._limits, self._scratch),
+            context=multiprocessing.get_context("spawn"),
+        )
+        with _without_interrupts():  # which the pool's threads inherit, and from them the workers
+            pool.schedule(os.getpid)
+        return pool
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.stop()  # type: ignore[no-untyped-call]
+        self._pool.join()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def submit(self, job: Job) -> concurrent.futures.Future[BatchOutcome]:
+        try:
+            return self._pool.schedule(self._work, [job], timeout=self._limits.seconds)
+        except RuntimeError:  # a worker was killed while it held the pool's lock, which ends the pool
+            self._pool = self._started()
+            return self._pool.schedule(self._work, [job], timeout=self._limits.seconds)
+
+    def outcome(self, job: Job, future: concurrent.futures.Future[BatchOutcome]) -> BatchOutcome:
+        """What came of a job, also if its worker did not live to tell."""
+        try:
+            return future.result()
+        except concurrent.futures.TimeoutError:
+            error, verdict = _too_slow(self._limits.seconds), "timed out"
+        except (pebble.ProcessExpired, concurrent.futures.BrokenExecutor) as ended:
+            error, verdict = _died(getattr(ended, "exitcode", None)), "crashed"
+        remove_unfinished(job.target or "")
+        return failed(job, error, verdict)  # type: ignore[arg-type]
+
+
+def _begin(limits: Limits, scratch: str) -> None:
+    """Prepares a worker before anything heavy is imported."""
+    tempfile.tempdir = scratch
+    # Every worker is one of several; and a GPU would be taken whole by the first of them.
+    for name in _SINGLE_THREADED if limits.workers > 1 else ():
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    memory = limits.memory or _all_memory()
+    if memory is not None and sys.platform == "linux":
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal; only the first is to act on it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _too_slow(seconds: float | None) -> MigrationError:
+    return MigrationError(
+        f"took longer than {seconds:g} seconds and was stopped",
+        hint="If the file is large or the disk slow: --time-limit SECONDS --resume",
+    )
+
+
+def _died(exit_code: int | None) -> MigrationError:
+    how = ""
+    if exit_code is not None:
+        how = f" (signal {-exit_code})" if exit_code < 0 else f" (exit code {exit_code})"
+    return MigrationError(
+        f"its worker process died{how}",
+        hint="The file is damaged in a way that ends a library, or memory ran out; --resume tries it again",
+    )
+
+
+def run_here(jobs: Iterable[Job], limits: Limits, work: Work = work) -> Iterator[BatchOutcome]:
+    """The outcomes of jobs as they finish, done in worker processes of this machine.
+
+    Args:
+        jobs: taken as workers get free, so that their number costs no memory.
+        work: what is done in a worker.
+
+    Raises:
+        MigrationError: no worker can be started.
+    """
+    _try_process()
+    rest = iter(jobs)
+    waiting: dict[concurrent.futures.Future[BatchOutcome], Job] = {}
+    with contextlib.ExitStack() as stack:
+        stack.callback(_clean_up_after, waiting)
+        workers = stack.enter_context(Workers(limits, work))
+        for job in islice(rest, 2 * limits.workers):
+            waiting[workers.submit(job)] = job
+        while waiting:
+            finished, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in finished:
+                job = waiting.pop(future)
+                for following in islice(rest, 1):
+                    waiting[workers.submit(following)] = following
+                yield workers.outcome(job, future)
+
+
+def _clean_up_after(waiting: Mapping[Any, Job]) -> None:
+    """Removes what jobs left that were stopped with their workers."""
+    for job in waiting.values():
+        remove_unfinished(job.target or "")
+
+
+def _try_process() -> None:
+    """Starts one process and sees it end well, since a pool would try for ever."""
+    process = multiprocessing.get_context("spawn").Process(target=os.getpid)
+    with _without_interrupts():
+        process.start()
+    process.join()
+    if process.exitcode != 0:
+        raise MigrationError(
+            "worker processes cannot be started from here",
+            hint="A script that starts them needs a file of its own, and `if __name__ == '__main__':` around the call",
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Everything that is to be done.
+
+    Attributes:
+        jobs: one for each checkpoint.
+        refused: checkpoints that no job can be made for.
+        journal: where the outcomes are noted, or None.
+        scheduler: address of a Dask scheduler, or None for this machine.
+        work: what is done with a job in a worker.
+    """
+
+    jobs: Sequence[Job]
+    refused: Sequence[BatchOutcome]
+    limits: Limits
+    journal: Path | None = None
+    scheduler: str | None = None
+    work: Work = work
+
+    def __len__(self) -> int:
+        return len(self.jobs) + len(self.refused)
+
+    def outcomes(self) -> Iterator[BatchOutcome]:
+        """Does the jobs; the outcomes as they come. Closing the iterator stops the workers."""
+        folders = _missing_folders(self.jobs)
+        try:
+            with journals.appended(self.journal) as note:
+                for outcome in self._undisturbed():
+                    if not outcome.skipped:
+                        note(outcome.as_json())
+                    yield outcome
+        finally:
+            for folder in folders:
+                with contextlib.suppress(OSError):  # not empty, as it should be
+                    folder.rmdir()
+
+    def _undisturbed(self) -> Iterator[BatchOutcome]:
+        yield from self.refused
+        if not self.jobs:
+            return
+        if self.scheduler is None:
+            yield from run_here(self.jobs, self.limits, self.work)
+        else:
+            from tcn_migrate.batch.cluster import run_on_dask
+
+            yield from run_on_dask(self.jobs, self.scheduler, self.limits, self.work)
+
+
+def _missing_folders(jobs: Sequence[Job]) -> list[Path]:
+    """The folders that have to be made for the targets, deepest first."""
+    missing: set[Path] = set()
+    for folder in {Path(job.target).parent for job in jobs if job.target and not storage.is_remote(job.target)}:
+        here = folder
+        while here not in missing and not here.exists():
+            missing.add(here)
+            here = here.parent
+    return sorted(missing, key=lambda folder: len(folder.parts), reverse=True)
+
+
+def prepare(
+    sources: PathLike | Iterable[PathLike],
+    to: PathLike | None,
+    *,
+    resume: bool = False,
+    journal: PathLike | None = None,
+    workers: int | None = None,
+    time_limit: float | None = TIME_LIMIT,
+    memory_limit: int | None = None,
+    scheduler: str | None = None,
+    **settings: Any,
+) -> Batch:
+    """Finds the checkpoints and decides what becomes of each; the arguments are those of `migrate_many`.
+
+    Args:
+        to: None to inspect only.
+    """
+    asked = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
+    folder = None if to is None else _folder(os.fspath(to))
+    leave_out = None if folder is None or storage.is_remote(folder) else folder
+    if any(_is_folder(path, folder) for path in asked):
+        raise MigrationError(
+            "the new files would lie among the old ones",
+            address=quoted(folder),
+            hint="Name another folder, which may lie in this one",
+        )
+    found = find([os.fspath(path) for path in asked], leave_out=leave_out)
+    _check_picklable(settings)
+    log = _journal(journal, folder)
+    done: Mapping[str, Mapping[str, Any]] = {}
+    if log is not None and resume:
+        done = journals.done(log, frozenset(source.path for source in found))
+    elif log is not None and log.exists():
+        if not settings.get("overwrite"):
+            raise MigrationError(
+                "there is the journal of an earlier run",
+                address=quoted(log, 200),
+                hint="--resume goes on with it; --overwrite begins anew; --journal FILE names another",
+            )
+        log.unlink()
+    jobs, refused = [], []
+    new: Sequence[str | MigrationError | None] = [None] * len(found) if folder is None else targets(found, folder)
+    for source, target in zip(found, new, strict=True):
+        entry = done.get(source.path)
+        if isinstance(target, MigrationError):
+            refused.append(failed(Job(source.path, source.kind, None), target))
+            continue
+        if entry is not None and isinstance(entry.get("target"), str):
+            target = entry["target"]
+        jobs.append(Job(source.path, source.kind, target, settings, entry, again=resume or scheduler is not None))
+    limits = Limits(workers or os.cpu_count() or 1, time_limit or None, memory_limit or None)
+    return Batch(jobs, refused, limits, log, scheduler)
+
+
+def _folder(to: str) -> str:
+    return to if storage.is_remote(to) else os.path.abspath(storage.local_path(to))
+
+
+def _is_folder(path: PathLike, folder: str | None) -> bool:
+    return folder is not None and _folder(os.fspath(path)).rstrip("/") == folder.rstrip("/")
+
+
+def _journal(given: PathLike | None, folder: str | None) -> Path | None:
+    if given is not None:
+        return Path(given)
+    if folder is None:
+        return None
+    return Path(journals.NAME) if storage.is_remote(folder) else Path(folder, journals.NAME)
+
+
+def _check_picklable(settings: Mapping[str, Any]) -> None:
+    try:
+        pickle.dumps(dict(settings))
+    except Exception as error:
+        raise MigrationError(
+            f"the settings cannot be sent to worker processes ({quoted(error, 200)[1:-1]})",
+            hint="Classes of yours must be in a module that the workers can import",
+        ) from None
+
+
+def _all_memory() -> int | None:
+    """The memory of the machine or container: what no worker may pass."""
+    try:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    try:
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return machine
+
+
+def migrate_many(
+    sources: PathLike | Iterable[PathLike],
+    to: PathLike,
+    *,
+    resume: bool = False,
+    journal: PathLike | None = None,
+    workers: int | None = None,
+    time_limit: float | None = TIME_LIMIT,
+    memory_limit: int | None = None,
+    scheduler: str | None = None,
+    **settings: Any,
+) -> Iterator[BatchOutcome]:
+    """Migrates many checkpoints in worker processes, and yields what came of each as it finishes.
+
+    A script that calls this needs `if __name__ == "__main__":`, as everything that starts processes in Python.
+
+    Args:
+        sources: files, folders (which are searched), SavedModels, checkpoint prefixes, patterns and URLs.
+        to: folder or URL for the new files, which lie in it as their sources lie in the folder that they have in
+            common.
+        resume: go on with an earlier run: what is done and still the same by its hash is skipped, what failed is tried
+            again.
+        journal: a file that gets one JSON line for each checkpoint; by default `migration.jsonl` in `to`, or in the
+            working directory where `to` is a URL.
+        workers: how many processes; by default one for each core.
+        time_limit: seconds for one checkpoint; None for any time.
+        memory_limit: bytes that a worker may take; by default all that the machine has. Linux only.
+        scheduler: address of a Dask scheduler, whose workers do it instead; they need tcn-migrate and the same paths.
+        settings: of `migrate`, for every checkpoint.
+
+    Raises:
+        MigrationError: a source or target that cannot be looked at, or a journal of another run. What is wrong with a
+            single checkpoint is its outcome.
+    """
+    batch = prepare(
+        sources,
+        to,
+        resume=resume,
+        journal=journal,
+        workers=workers,
+        time_limit=time_limit,
+        memory_limit=memory_limit,
+        scheduler=scheduler,
+        **settings,
+    )
+    return batch.outcomes()
