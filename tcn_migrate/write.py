@@ -121,6 +121,7 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] 
         file.write(member.FileHeader(zip64=long))
         window = _Window(file, file.tell())
         with h5py.File(window, "w", track_order=False) as store:
+            store.create_group("vars")  # the model's own: Keras up to 3.5 fails where it is not, though it is empty
             for move in plan.moves:
                 values = move.values()
                 store.create_dataset(move.target, data=values, track_times=False)

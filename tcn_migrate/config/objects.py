@@ -13,7 +13,11 @@ from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.settings import OBJECTS, SHORT_NAMES
 
 _FORMER_SHORT_NAMES = {"l1_l2": "l1l2", "maxnorm": "max_norm", "nonneg": "non_neg", "unitnorm": "unit_norm"}
-_FORMER_CLASSES = {"LecunUniformV2": "LecunUniform", "LecunNormalV2": "LecunNormal"}
+_OTHER_CLASSES = {
+    "LecunUniformV2": "LecunUniform",
+    "LecunNormalV2": "LecunNormal",
+    "Orthogonal": "OrthogonalInitializer",  # the one name that Keras 3.0 to 3.15 all know it by
+}
 _SAID_ELSEWHERE = frozenset({"dtype", "verify_shape", "partition_info", "input_axes", "output_axes"})
 
 
@@ -45,7 +49,7 @@ def cleaned(kind: str, stored: Any) -> tuple[Any, bool]:
     class_name, config = stored.get("class_name"), stored.get("config", {})
     if not isinstance(class_name, str) or not isinstance(config, dict):
         return None, False
-    class_name = _FORMER_CLASSES.get(class_name, class_name)
+    class_name = _OTHER_CLASSES.get(class_name, class_name)
     allowed = OBJECTS[kind].get(class_name)
     if allowed is None or not _is_keras(stored):
         return None, False

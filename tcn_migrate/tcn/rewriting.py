@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.names import snake_case
+from tcn_migrate.config.objects import cleaned
 from tcn_migrate.tcn.reading import TCNReading, is_current
-
-_INITIALIZERS = (
-    "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal", "LecunUniform", "Ones", "Orthogonal",
-    "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros",
-)  # fmt: skip
 
 
 def rewritten(entry: Json, reading: TCNReading) -> Json:
@@ -62,17 +57,5 @@ def rewritten(entry: Json, reading: TCNReading) -> Json:
 
 def initializer(stored: Any) -> Any:
     """The stored initializer where it is one of Keras's, else the default; only new training would use it."""
-    if isinstance(stored, str):
-        return stored if stored in {*_INITIALIZERS, *map(snake_case, _INITIALIZERS)} else "he_normal"
-    if not isinstance(stored, dict) or stored.get("class_name") not in _INITIALIZERS:
-        return "he_normal"
-    inner = stored.get("config")
-    settings = inner.items() if isinstance(inner, dict) else ()
-    # tf.keras up to 2.0 writes a dtype into initializers, which Keras 3 refuses.
-    plain = {k: v for k, v in settings if k != "dtype" and isinstance(v, int | float | str | None)}
-    return {
-        "module": "keras.initializers",
-        "class_name": stored["class_name"],
-        "config": plain,
-        "registered_name": None,
-    }
+    kept, known = cleaned("initializer", stored)
+    return kept if known and kept is not None else "he_normal"
