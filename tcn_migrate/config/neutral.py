@@ -25,6 +25,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "ReversibleEmbedding": {"quantization_config": None},
     "InputLayer": {"optional": False, "ragged": False},
     "Attention": {"seed": None},
+    "CategoryEncoding": {"sparse": False},
     "AdditiveAttention": {"seed": None},
     "MultiHeadAttention": {"seed": None, "sliding_window": None, "use_gate": False, "flash_attention": None},
     "GroupQueryAttention": {"seed": None, "sliding_window": None, "use_gate": False, "flash_attention": None},
@@ -36,7 +37,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "StringLookup": {"oov_method": "floormod", "salt": None},
     "Resizing": {"antialias": False, "pad_to_aspect_ratio": False, "fill_mode": "constant", "fill_value": 0.0},
     "RandomContrast": {"value_range": [0, 255], **_IMAGES_FIRST},
-    "RandomRotation": {"value_range": [0, 255]},
     "ZeroPadding1D": _IMAGES_FIRST,
     **dict.fromkeys(
         words(
@@ -52,6 +52,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 _RENORM = ("renorm", "renorm_clipping", "renorm_momentum")
 _LORA = ("lora_rank", "lora_alpha", "lora_enabled")
+_WITHOUT_EFFECT = {
+    "RandomRotation": ("value_range",),
+    "IntegerLookup": ("vocabulary_size",),
+    "StringLookup": ("vocabulary_size",),
+    "TextVectorization": ("vocabulary_size",),
+}
 
 
 def neutral(config: Json) -> Json:
@@ -72,6 +78,8 @@ def _neutral(entry: Json) -> Json:
     }
     if entry["class_name"] == "BatchNormalization" and not config.get("renorm"):
         config = {key: value for key, value in config.items() if key not in _RENORM}
+    for key in _WITHOUT_EFFECT.get(entry["class_name"], ()):
+        config.pop(key, None)
     if entry["module"] == "keras.layers":  # what LoRA learned is in the stored kernel
         config = {key: value for key, value in config.items() if key not in _LORA}
     return {**entry, "config": config}
