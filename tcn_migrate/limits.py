@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tcn_migrate.checkpoint import Json, StoredArray
-from tcn_migrate.config.features import features_of, input_shapes, layers_with_features
-from tcn_migrate.errors import MigrationError, NamingError, UnsafeError
+from tcn_migrate.config.features import Shape, features_of, input_shapes, layers_with_features
+from tcn_migrate.errors import MigrationError, NamingError, SettingError, UnsafeError
 from tcn_migrate.naming.entries import Address, spoken
 
 MIB = 1 << 20
@@ -20,6 +20,7 @@ LARGEST_EXPANSION = 50
 """All arrays together may be this many times larger than the source, once they are above 64 MiB. Trained weights hardly
 shrink at all when they are compressed."""
 ALWAYS_ALLOWED = 64 * MIB
+MOST_UNROLLED = 2_000
 _MOST_FILES = 10_000
 _ITEMSIZE = {"float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "uint64": 8}
 _UNITS = {
@@ -127,9 +128,11 @@ def check_features(model: Json, arrays: Mapping[Address, StoredArray], tcn_width
 
     Raises:
         NamingError: they do not agree.
+        SettingError: a recurrent layer that Keras would unroll for ever.
     """
     shapes = input_shapes(model)
     for address, entry in layers_with_features(model):
+        _check_unrolled(address, entry, shapes.get(address, []))
         made_for = tcn_widths.get(address)
         if made_for is None:
             here = address
@@ -149,3 +152,12 @@ def check_features(model: Json, arrays: Mapping[Address, StoredArray], tcn_width
                     expected=f"{made_for}, for which its arrays were made",
                     found=shape[-1],
                 )
+
+
+def _check_unrolled(address: Address, entry: Json, shapes: list[Shape]) -> None:
+    """An unrolled layer makes operations for every step of its input."""
+    longest = max((shape[1] or 0 for shape in shapes if shape is not None and len(shape) > 1), default=0)
+    if entry["config"].get("unroll") and longest > MOST_UNROLLED:
+        raise SettingError(
+            f"unroll = true for {longest} time steps", address=spoken(address), expected=f"at most {MOST_UNROLLED}"
+        )

@@ -7,6 +7,7 @@ independent forward pass in NumPy over the source's arrays. Only files that this
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import warnings
@@ -27,6 +28,8 @@ SINGLE_TOLERANCE = 1e-4
 """Largest difference of a TCN's float32 output from the float64 forward pass, as a fraction of its deviation."""
 HALF_TOLERANCE = 5e-2
 """The same where the layer computes in 16 bits, of which bfloat16 keeps 8."""
+MOST_BESIDES = 1 << 24
+"""Elements of variables that no file stores and the user's own layers may make."""
 LONGEST = 256
 """Time steps that a TCN is tried on, at most."""
 
@@ -101,6 +104,33 @@ def quiet() -> Iterator[None]:
             os.close(saved)
 
 
+@contextlib.contextmanager
+def no_larger_than(plan: Plan) -> Iterator[None]:
+    """Lets Keras make variables of no more elements than the plan has values for.
+
+    Keras makes variables of whatever sizes a config implies before it reads the first array. What a config implies is
+    held against the arrays long before; this is for what the tables of this package do not know.
+    """
+    with quiet():
+        import keras
+    made = keras.layers.Layer.add_weight
+    left = MOST_BESIDES + sum(math.prod(move.shape) for move in plan.moves)
+
+    def counted(self: Any, *arguments: Any, **settings: Any) -> Any:
+        nonlocal left
+        shape = settings.get("shape", arguments[0] if arguments else None)
+        left -= math.prod(shape if isinstance(shape, list | tuple) else [shape or 1])
+        if left < 0:
+            raise VerificationError(f"layer {quoted(self.name)} asks for variables that the file has no arrays for")
+        return made(self, *arguments, **settings)
+
+    keras.layers.Layer.add_weight = counted
+    try:
+        yield
+    finally:
+        keras.layers.Layer.add_weight = made
+
+
 def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = None) -> tuple[Evidence, Any]:
     """Compares the written file with its source.
 
@@ -115,7 +145,8 @@ def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = No
     Raises:
         VerificationError: a variable or an output is not the source's.
     """
-    model = load(path, custom_objects, target=plan.target)
+    with no_larger_than(plan):
+        model = load(path, custom_objects, target=plan.target)
     exact, recomputed = compare_variables(model, plan)
     with quiet():
         differences = {address: compare_tcn(model, reading, plan) for address, reading in plan.tcns.items()}

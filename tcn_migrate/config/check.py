@@ -20,6 +20,14 @@ from tcn_migrate.errors import SettingError, UnknownLayerError, UnsafeError, quo
 
 _LARGEST = 2**31 - 1
 _MOST_NUMBERS = 1_000_000
+_LARGEST_BATCH = 1 << 16
+_LARGEST_INPUT = 1 << 28
+_LARGEST_OF = {
+    "num_oov_indices": 1_000_000,
+    "ngrams": 1_000,
+    **dict.fromkeys(("fft_length", "num_mel_bins", "sequence_length", "frame_length"), 1 << 13),
+}
+"""Settings by which Keras makes lists and matrices while it builds a layer, before anything is computed."""
 
 _POSITIVE = words(
     "units filters depth_multiplier num_heads key_dim value_dim head_dim num_query_heads num_key_value_heads input_dim",
@@ -167,6 +175,10 @@ def _expected(key: str, value: Any) -> str | None:
     """What a setting should have been, if it is not."""
     if key in _POSITIVE:
         return None if value is None or _whole(value, 1) else "a positive whole number"
+    if key in _LARGEST_OF:
+        return None if value is None or _whole(value, 0, _LARGEST_OF[key]) else f"at most {_LARGEST_OF[key]}"
+    if key == "batch_shape":
+        return _expected_shape(value)
     if key in _EXTENTS:
         sizes = value if isinstance(value, list) else [value]
         fits = 1 <= len(sizes) <= 3 and all(_whole(size, 1) for size in sizes)
@@ -186,8 +198,20 @@ def _expected(key: str, value: Any) -> str | None:
     return _data(value)
 
 
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _LARGEST
+def _expected_shape(value: Any) -> str | None:
+    """Keras makes the states of a stateful layer, and unrolls loops, for the sizes of an input."""
+    if not isinstance(value, list) or not all(size is None or _whole(size, 0) for size in value):
+        return "a list of sizes"
+    batch, steps = value[:1], value[1:]
+    if batch and batch[0] is not None and batch[0] > _LARGEST_BATCH:
+        return f"a batch of at most {_LARGEST_BATCH}"
+    if math.prod(size for size in steps if size is not None) > _LARGEST_INPUT:
+        return f"at most {_LARGEST_INPUT} numbers in one example"
+    return None
+
+
+def _whole(value: Any, least: int, most: int = _LARGEST) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
 def _number(value: Any) -> bool:

@@ -47,7 +47,10 @@ def _check_calls(config: Json) -> None:
     for layer in config["layers"]:
         for number, call in enumerate(layer["inbound_nodes"]):
             where = f"layer {quoted(layer['name'])}"
-            needs[layer["name"], number] = {_existing(place, calls, where) for place in _referenced(call)}
+            references = list(_referenced(call))
+            if not references:  # Keras would compute it at once, and `Zeros` of any size is an operation
+                raise ContainerError("is called, but on no output of a layer", address=where)
+            needs[layer["name"], number] = {_existing(place, calls, where) for place in references}
     for key in ("input_layers", "output_layers"):
         for end in _ends(config[key]):
             _existing(end, calls, f"{key} of model {quoted(config['name'])}")
