@@ -1,4 +1,4 @@
-"""Checkpoints as Keras 3 with keras-tcn up to 3.5.2 writes them, drawn by hypothesis; each array has its own numbers."""
+"""Checkpoints as Keras 3 with keras-tcn up to 3.5.2 writes them, drawn by hypothesis; no two arrays are equal."""
 
 from __future__ import annotations
 

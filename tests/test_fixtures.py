@@ -1,4 +1,4 @@
-"""Every old file among the fixtures ends as its case.json says, and a migrated one predicts what the old library did."""
+"""Every old file among the fixtures ends as its case.json says; a migrated one predicts what the old library did."""
 
 from __future__ import annotations
 
