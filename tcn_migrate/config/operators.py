@@ -16,7 +16,8 @@ from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.operations import Drawing
 from tcn_migrate.config.redraw import Outputs, every_model, is_functional, replace_layers
 from tcn_migrate.config.repair import Repair
-from tcn_migrate.config.tensorflow_functions import ALIASES, FUNCTIONS, Call, Untranslatable, outputs_of
+from tcn_migrate.config.tensorflow_calls import Call, Untranslatable, outputs_of
+from tcn_migrate.config.tensorflow_functions import ALIASES, FUNCTIONS
 from tcn_migrate.config.tensorflow_nodes import NODES, Node
 from tcn_migrate.errors import UnknownLayerError, quoted
 
@@ -30,8 +31,9 @@ _FORMER_PARAMETERS = {
     "squeeze_dims": "axis",
     "split_dim": "axis",
     "keep_dims": "keepdims",
+    "other": "y",
 }
-"""What TensorFlow 1 called them."""
+"""What TensorFlow 1, or an operator such as `==`, calls them."""
 
 
 def replace_operators(config: Json) -> tuple[Json, list[Repair]]:
@@ -59,11 +61,12 @@ def replace_operators(config: Json) -> tuple[Json, list[Repair]]:
                 if layer["class_name"] == "TensorFlowOpLayer":
                     outputs = _of_node(drawing, layer, arguments, name)
                 else:
-                    outputs = _of_function(drawing, function, arguments, keywords, name)
+                    outputs = _of_function(drawing, layer, arguments, keywords, name)
             except Untranslatable as reason:
                 raise UnknownLayerError(
                     f"Layer {quoted(path + name)} applies TensorFlow's {quoted(function)} to tensors: {reason}",
-                    hint="Functions that a migration translates are listed in the README",
+                    hint="Where the old environment is at hand, put a layer in its place there and save again; else "
+                    "report the function's name, and it can be added",
                 ) from None
             if not any(repair.layer == path + name for repair in repairs[-1:]):
                 what = ", ".join(entry["class_name"] for entry in drawing.entries) or "nothing, for it changes nothing"
@@ -88,8 +91,8 @@ def stored_function(layer: Json) -> str:
     return str(layer["config"].get("function"))
 
 
-def _of_function(drawing: Drawing, stored: str, arguments: Sequence[Any], keywords: Json, name: str) -> Outputs:
-    function_name = stored
+def _of_function(drawing: Drawing, layer: Json, arguments: Sequence[Any], keywords: Json, name: str) -> Outputs:
+    function_name = stored_function(layer)
     for module in _MODULES:
         function_name = function_name.removeprefix(module)
     function = FUNCTIONS.get(ALIASES.get(function_name, function_name))
@@ -105,7 +108,14 @@ def _of_function(drawing: Drawing, stored: str, arguments: Sequence[Any], keywor
         if parameter not in function.parameters and value is not False:
             raise Untranslatable(f"its argument {quoted(key)} is not known")
         values[parameter] = value
-    return outputs_of(function, Call(drawing, name, values))
+    return outputs_of(function, Call(drawing, name, values, half_precision=_in_half_precision(layer)))
+
+
+def _in_half_precision(layer: Json) -> bool:
+    policy = layer["config"].get("dtype")
+    if isinstance(policy, dict) and isinstance(policy.get("config"), dict):
+        policy = policy["config"].get("name")
+    return policy in ("mixed_float16", "float16")
 
 
 def _node_definition(layer: Json) -> Json | None:
@@ -145,7 +155,7 @@ def _of_node(drawing: Drawing, layer: Json, arguments: Sequence[Any], name: str)
         raise Untranslatable("it has more inputs than its graph node says")
     attributes = definition.get("attr")
     values = _named(node, inputs) | _attributes(node, attributes if isinstance(attributes, dict) else {})
-    return outputs_of(FUNCTIONS[node.function], Call(drawing, name, values))
+    return outputs_of(FUNCTIONS[node.function], Call(drawing, name, values, half_precision=_in_half_precision(layer)))
 
 
 def _named(node: Node, inputs: list[Any]) -> Json:

@@ -102,6 +102,7 @@ _REDUCTIONS = {
 }
 
 _MATMUL = {"transpose_a": "transpose_a", "transpose_b": "transpose_b", "adj_x": "adjoint_a", "adj_y": "adjoint_b"}
+_POOL = {name: name for name in ("ksize", "strides", "padding", "data_format")}
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 NODES: dict[str, Node] = {
@@ -116,6 +117,7 @@ NODES: dict[str, Node] = {
     "ArgMax": Node("argmax", ("input", "axis")),
     "ArgMin": Node("argmin", ("input", "axis")),
     "Atan2": Node("atan2", ("y", "x")),
+    "AvgPool": Node("avg_pool1d", ("input",), _POOL),
     "BiasAdd": Node("bias_add", ("value", "bias"), {"data_format": "data_format"}),
     "BroadcastTo": Node("broadcast_to", ("input", "shape")),
     "Cast": Node("cast", ("x",), {"DstT": "dtype"}),
@@ -131,6 +133,7 @@ NODES: dict[str, Node] = {
     "LeakyRelu": Node("leaky_relu", ("features",), {"alpha": "alpha"}),
     "LogSoftmax": Node("log_softmax", ("logits",)),
     "MatrixBandPart": Node("band_part", ("input", "num_lower", "num_upper")),
+    "MaxPool": Node("max_pool1d", ("input",), _POOL),
     "MirrorPad": Node("pad", ("tensor", "paddings"), {"mode": "mode"}),
     "OneHot": Node("one_hot", ("indices", "depth", "on_value", "off_value"), {"axis": "axis"}),
     "OnesLike": Node("ones_like", ("input",)),
