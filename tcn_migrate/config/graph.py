@@ -8,9 +8,11 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.operations import history, is_tensor
-from tcn_migrate.errors import ContainerError, quoted
+from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
 _MOST_OUTPUTS = 1_000
+_DEEPEST = 900
+"""Keras follows a graph by recursion; Python ends that at 1 000 levels."""
 
 
 def check_graphs(entry: Json) -> None:
@@ -18,6 +20,7 @@ def check_graphs(entry: Json) -> None:
 
     Raises:
         ContainerError: two layers of one name; a call on a layer, call or output that does not exist; a circle.
+        UnsafeError: more layers in a row than Keras can follow.
     """
     if not isinstance(entry.get("config"), dict):
         return
@@ -81,11 +84,13 @@ def _check_order(needs: dict[tuple[str, int], set[tuple[str, int]]]) -> None:
         for need in wanted:
             feeds.setdefault(need, []).append(call)
     ready = [call for call, wanted in waiting.items() if not wanted]
+    depth = dict.fromkeys(ready, 1)
     done = 0
     while ready:
         call = ready.pop()
         done += 1
         for fed in feeds.get(call, []):
+            depth[fed] = max(depth.get(fed, 0), depth[call] + 1)
             waiting[fed].discard(call)
             if not waiting[fed]:
                 ready.append(fed)
@@ -93,6 +98,9 @@ def _check_order(needs: dict[tuple[str, int], set[tuple[str, int]]]) -> None:
         stuck = sorted({name for (name, _), wanted in waiting.items() if wanted})
         shown = ", ".join(quoted(name, 40) for name in stuck[:4])
         raise ContainerError(f"layers feed each other in a circle: {shown}")
+    deepest = max(depth.values(), default=0)
+    if deepest > _DEEPEST:
+        raise UnsafeError(f"{deepest} layers feed each other in a row", expected=f"at most {_DEEPEST}")
 
 
 def _referenced(value: Any) -> Iterator[tuple[str, int, int]]:

@@ -7,7 +7,7 @@ from typing import Any
 from tcn_migrate.errors import UnsafeError
 
 DEEPEST = 200
-MOST_LAYERS = 10_000
+MOST_LAYERS = 3_000
 MOST_VALUES = 5_000_000
 LONGEST_TEXT = 16 * 2**20
 
@@ -19,7 +19,7 @@ def check_bounds(config: Any) -> None:
         config: anything that `json.loads` returns.
 
     Raises:
-        UnsafeError: more than 200 levels, 10 000 layers, 5 million values, or a text of more than 16 MiB.
+        UnsafeError: more than 200 levels, 3 000 layers, 5 million values, or a text of more than 16 MiB.
     """
     values = layers = 0
     level: list[Any] = [config]
