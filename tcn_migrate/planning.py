@@ -65,7 +65,8 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     if located.missing:
         refuse_missing(located)
     if major(version) < 3:
-        readings = {a: keras2_meaning(r) for a, r in readings.items()}
+        masked = makes_masks(stored)
+        readings = {a: keras2_meaning(r, masked) for a, r in readings.items()}
     modern = modernize(
         checkpoint.config,
         keras_version=version,
@@ -148,22 +149,36 @@ def length_known(model: Json, address: Address) -> bool | None:
         if entry.get("class_name") == "InputLayer"
     ]
     known = [shape[1] is not None for shape in shapes if isinstance(shape, list | tuple) and len(shape) > 1]
-    return any(known) if known else None
+    return known[0] if len(set(known)) == 1 else None
 
 
-def keras2_meaning(reading: TCNReading) -> TCNReading:
+def keras2_meaning(reading: TCNReading, masked: bool) -> TCNReading:
     """What a TCN's settings mean in Keras 2, said in settings of Keras 3.
 
     Its hard sigmoid is another function. And it passes a mask on in one configuration only: the whole sequence without
     skip connections, and an identity as the first block's shortcut (seen on predictions of 3.4.0 to 3.5.4).
+
+    Args:
+        masked: there is a layer in the model that makes masks.
     """
     settings = reading.settings
     if settings.activation == "hard_sigmoid":
         reading = with_setting(reading, activation="keras2_hard_sigmoid")
     first_filters = settings.filters[0]
     identity = reading.input_width == first_filters and not reading.generation.first_convolution
-    passes = settings.return_sequences and not settings.use_skip_connections and identity
+    passes = masked and settings.return_sequences and not settings.use_skip_connections and identity
     return with_setting(reading, pass_mask=True) if passes else reading
+
+
+def makes_masks(entry: Json) -> bool:
+    """Whether a layer of a model, at any depth, makes a mask."""
+    config = entry.get("config")
+    if not isinstance(config, dict):
+        return False
+    if entry.get("class_name") == "Masking" or config.get("mask_zero") is True:
+        return True
+    inner = [*config.get("layers", ()), *(config.get(key) for key in ("layer", "backward_layer"))]
+    return any(makes_masks(layer) for layer in inner if isinstance(layer, dict))
 
 
 def _passes(readings: Mapping[Address, TCNReading], entry: Json) -> bool:

@@ -62,7 +62,7 @@ def layers(model: Json, place: Place, owns_arrays: Callable[[Json], bool]) -> It
     """Each layer of a nested model (or of a Saver's checkpoint), by the name in front of its variables."""
     own = name_of(model)
     if own and not any(name_of(entry) == own for entry in layers_of(model)):
-        place = _within(place, own) + tuple(n for n in place if n.scopes[:1] != (own,))
+        place = _within(place, own) or place  # a Sequential of Keras 3 puts its name in front of everything
     for entry in layers_of(model):
         yield entry, place if is_model(entry) else _within(place, name_of(entry))
 

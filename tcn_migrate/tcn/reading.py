@@ -15,7 +15,7 @@ from tcn_migrate.errors import DecisionNeeded, NamingError, SettingError, quoted
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.tcn.generations import CURRENT, GENERATIONS, Generation, has_matching_convolution
 from tcn_migrate.tcn.naming import NORM_VARIABLES, TCNArrays
-from tcn_migrate.tcn.settings import Norm, TCNSettings
+from tcn_migrate.tcn.settings import KNOWN, Norm, TCNSettings
 
 LARGEST_PADDING = 1 << 24
 """Steps times features that one convolution may pad: eight dilations of 1024 with 1024 filters and kernel size 3."""
@@ -83,6 +83,12 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
     warnings: list[str] = []
     generation = tell_generation(name, settings, found, around, warnings)
     norm = tell_norm(name, settings, found, generation, warnings)
+    odd_settings = sorted(settings.keys - KNOWN)
+    if odd_settings:
+        warnings.append(
+            f"{name}: no release of keras-tcn wrote {', '.join(quoted(key, 30) for key in odd_settings[:5])}, so the "
+            "layer is of an edited copy; what it changes is not in the file, and keras-tcn's own function is taken"
+        )
     arrays = dict(found.arrays)
     _check_headers(name, arrays)
     _place_single_norms(name, found, arrays)

@@ -12,6 +12,16 @@ from tcn_migrate.tcn.activations import ACTIVATIONS
 
 Norm = Literal["batch", "layer"]
 
+KNOWN = frozenset(
+    {
+        "name", "trainable", "dtype", "nb_filters", "kernel_size", "nb_stacks", "dilations", "padding",
+        "use_skip_connections", "dropout_rate", "return_sequences", "activation", "use_batch_norm", "use_layer_norm",
+        "use_weight_norm", "kernel_initializer", "go_backwards", "return_state", "batch_input_shape", "batch_shape",
+        "generation", "pass_mask",
+    }
+)  # fmt: skip
+"""Every setting that a release of keras-tcn or of this package wrote. Any other is of an edited copy."""
+
 MOST_BLOCKS = 1_000
 """No published model has more than 64; a config that asks for more would only exhaust the machine."""
 LARGEST = {"kernel_size": 1 << 16, "nb_filters": 1 << 20, "dilations": 1 << 24, "nb_stacks": MOST_BLOCKS}
