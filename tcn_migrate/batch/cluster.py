@@ -88,19 +88,20 @@ def _outcome(job: Job, future: Any) -> BatchOutcome:
 
 def guarded(job: Job, limits: Limits, work: Work) -> BatchOutcome:
     """Does a job in a worker process of this Dask worker."""
-    workers = _own_workers(limits, work)
-    return workers.outcome(job, workers.submit(job))
+    with _lock:
+        workers = _own_workers(limits, work)
+        future = workers.submit(job)
+    return workers.outcome(job, future)
 
 
 def _own_workers(limits: Limits, work: Work) -> Workers:
     from distributed import get_worker
 
-    with _lock:
-        if (limits, work) not in _workers:
-            dask = get_worker()
-            # Dask's workers are daemons, which may have no processes of their own, lest they be left over. Ours end
-            # when the pipe to this process does.
-            multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-            here = replace(limits, workers=dask.state.nthreads)
-            _workers[limits, work] = Workers(here, work, scratch=dask.local_directory)
-        return _workers[limits, work]
+    if (limits, work) not in _workers:
+        dask = get_worker()
+        # Dask's workers are daemons, which may have no processes of their own, lest they be left over. Ours end when
+        # the pipe to this process does.
+        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+        here = replace(limits, workers=dask.state.nthreads)
+        _workers[limits, work] = Workers(here, work, scratch=dask.local_directory)
+    return _workers[limits, work]

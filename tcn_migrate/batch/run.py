@@ -62,35 +62,36 @@ class Workers:
     """
 
     def __init__(self, limits: Limits, work: Work = work, *, scratch: str | None = None) -> None:
-        self._limits, self._work = limits, work
-        self._scratch = tempfile.mkdtemp(prefix="tcn-migrate-", dir=scratch)
-        self._pool = self._started()
-
-    def _started(self) -> pebble.ProcessPool:
-        pool = pebble.ProcessPool(
-            self._limits.workers,
-            initializer=_begin,
-            initargs=(self._limits, self._scratch),
-            context=multiprocessing.get_context("spawn"),
-        )
-        with _without_interrupts():  # which the pool's threads inherit, and from them the workers
-            pool.schedule(os.getpid)
-        return pool
+        self._limits, self._work, self._scratch = limits, work, scratch
+        self._started: list[tuple[pebble.ProcessPool, str]] = []
 
     def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        for pool, folder in self._started:
+            pool.stop()  # type: ignore[no-untyped-call]
+            pool.join()
+            shutil.rmtree(folder, ignore_errors=True)
 
     def submit(self, job: Job) -> concurrent.futures.Future[BatchOutcome]:
-        try:
-            return self._pool.schedule(self._work, [job], timeout=self._limits.seconds)
-        except RuntimeError:  # a worker was killed while it held the pool's lock, which ends the pool
-            self._pool = self._started()
-            return self._pool.schedule(self._work, [job], timeout=self._limits.seconds)
+        """Hands out a job; the first one starts the workers."""
+        # A pool whose worker was killed with the pool's lock in its hand takes nothing more.
+        if not self._started or not self._started[-1][0].active:
+            self._start()
+        return self._started[-1][0].schedule(self._work, [job], timeout=self._limits.seconds)
+
+    def _start(self) -> None:
+        with _without_interrupts():  # which the pool's threads inherit, and from them the workers
+            folder = tempfile.mkdtemp(prefix="tcn-migrate-", dir=self._scratch)
+            pool = pebble.ProcessPool(
+                self._limits.workers,
+                initializer=_begin,
+                initargs=(self._limits, folder),
+                context=multiprocessing.get_context("spawn"),
+            )
+            self._started.append((pool, folder))
+            pool.schedule(os.getpid)
 
     def outcome(self, job: Job, future: concurrent.futures.Future[BatchOutcome]) -> BatchOutcome:
         """What came of a job, also if its worker did not live to tell."""

@@ -55,6 +55,7 @@ def opened(url: str) -> tuple[Any, str]:
             address=shown(url),
             hint="pip install 'tcn-migrate[remote]', or the package of this protocol",
         ) from None
+    system.invalidate_cache()  # what was listed a while ago need not be there any more
     return system, path
 
 
@@ -182,7 +183,11 @@ def _check_size(system: Any, path: str, kind: str, most: int, url: str) -> None:
         raise _failed(url, error) from None
     if size > most:
         raise UnsafeError(
-            "the source is larger than allowed", address=shown(url), expected=f"at most {most} bytes", found=size
+            "the source is larger than the limit, and was not fetched",
+            address=shown(url),
+            expected=f"at most {most >> 20} MiB",
+            found=f"{size >> 20} MiB",
+            hint=f"If you trust it, raise the limit: --max-bytes {-(-size // (1 << 30))}GiB",
         )
 
 

@@ -185,10 +185,10 @@ def _migrated(job: Job, target: str, scratch: Path) -> BatchOutcome:
         if there and (job.again or job.done is not None):
             sha256 = _hash_of(source, settings)
             own = storage.fetch(target, "file", scratch) if storage.is_remote(target) else made
-            if _made_from(own, sha256):
-                if job.done is not None and job.done.get("sha256") == sha256:
-                    return None
-                overwrite = True
+            known = job.done.get("sha256") if job.done is not None else None
+            if known == sha256 and _made_from(own, sha256):
+                return None
+            overwrite = overwrite or any(_made_from(own, hash) for hash in (sha256, known))
         if there and storage.is_remote(target) and not overwrite:
             raise exists(Path(storage.name_of(target)))
         return migrate(source, made, **{**settings, "overwrite": overwrite}).plan
@@ -256,12 +256,12 @@ def _hash_of(source: Path, settings: Mapping[str, Any]) -> str:
     return read_checkpoint(source, None if given is None else read_architecture(Path(given))).origin.sha256
 
 
-def _made_from(new: Path, sha256: str) -> bool:
+def _made_from(new: Path, sha256: Any) -> bool:
     """Whether a file is what a migration wrote from the source of this hash."""
     try:
         with zipfile.ZipFile(new) as archive, archive.open("metadata.json") as member:
             metadata = json.loads(member.read(_LARGEST_METADATA))
-        return bool(metadata["tcn_migrate"]["source"]["sha256"] == sha256)
+        return sha256 is not None and bool(metadata["tcn_migrate"]["source"]["sha256"] == sha256)
     except Exception:  # whatever else it is
         return False
 
