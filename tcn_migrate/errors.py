@@ -6,7 +6,10 @@ and what to do next. The command line turns its kind into an exit code; the libr
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
 
 
 def quoted(text: object, limit: int = 80) -> str:
@@ -99,6 +102,33 @@ class NamingError(MigrationError):
     """The arrays and the config do not fit together."""
 
     kind = "array"
+
+
+class UnexpectedError(MigrationError):
+    """Something that no check foresaw; a fault of this package, on a file that it should have refused by name."""
+
+    kind = "unexpected"
+
+
+@contextlib.contextmanager
+def foreseen() -> Iterator[None]:
+    """Turns whatever is no MigrationError into one that says where it happened.
+
+    A file from a stranger must never end in a traceback, and whoever meets this should report it.
+    """
+    try:
+        yield
+    except (MigrationError, OSError):
+        raise
+    except Exception as error:
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        place = "" if last is None else f" in {Path(last.tb_frame.f_code.co_filename).name}, line {last.tb_lineno}"
+        raise UnexpectedError(
+            f"the file is of a form that was not foreseen ({type(error).__name__}{place})",
+            hint="Nothing was written. Please report it, with the file if you may",
+        ) from error
 
 
 class DecisionNeeded(MigrationError):

@@ -12,7 +12,7 @@ import numpy as np
 
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
-from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.errors import ContainerError, MigrationError, foreseen, quoted
 from tcn_migrate.limits import DEFAULT_BYTES, check_source
 from tcn_migrate.moves import Array, Move, Plan
 from tcn_migrate.naming.entries import Address, spoken
@@ -79,7 +79,8 @@ def migrate(
         max_bytes=max_bytes,
     )
     means = Means(reference, calibration, reinitialize, remeasure, keep_suspect)
-    decided, losses = settle(decided, examine(decided), means)
+    with foreseen():
+        decided, losses = settle(decided, examine(decided), means)
     recovery = None
     if losses:
         from tcn_migrate.recovery.recover import recover
@@ -87,7 +88,7 @@ def migrate(
         decided, recovery = recover(decided, losses, means, custom_objects, said)
     evidence, model = None, None
     odd: list[Address] = []
-    with new_file(new, overwrite=overwrite) as temporary:
+    with new_file(new, overwrite=overwrite) as temporary, foreseen():
         count = 0
 
         def written(move: Move, values: Array) -> None:
@@ -129,11 +130,16 @@ def plan(
     Raises:
         MigrationError: it would stop, and why.
     """
-    config = None if architecture is None else read_architecture(Path(architecture))
-    check_source(Path(path), max_bytes)
-    checkpoint = read_checkpoint(Path(path), config)
-    choices = Choices(target, last_step, frozenset(custom_objects or ()), max_bytes)
-    return make_plan(checkpoint, choices)
+    try:
+        with foreseen():
+            config = None if architecture is None else read_architecture(Path(architecture))
+            check_source(Path(path), max_bytes)
+            checkpoint = read_checkpoint(Path(path), config)
+            choices = Choices(target, last_step, frozenset(custom_objects or ()), max_bytes)
+            return make_plan(checkpoint, choices)
+    except OSError as error:  # it vanished, or the disk or the network under it failed
+        reason = error.strerror or type(error).__name__
+        raise ContainerError(f"cannot be read ({reason})", address=quoted(path)) from None
 
 
 def default_output(source: Path) -> Path:
