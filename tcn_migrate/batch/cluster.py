@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -21,8 +22,8 @@ IN_FLIGHT = 1000
 """Jobs that the scheduler knows of at a time: enough for any cluster, and little for its memory."""
 
 _lock = threading.Lock()
-_workers: dict[tuple[Limits, Work], Workers] = {}
-"""Of this process, if it is a Dask worker."""
+_workers: dict[str, Workers] = {}
+"""Of this process, if it is a Dask worker, by the run that they are for."""
 
 
 def run_on_dask(jobs: Iterable[Job], address: str, limits: Limits, work: Work = work) -> Iterator[BatchOutcome]:
@@ -36,17 +37,19 @@ def run_on_dask(jobs: Iterable[Job], address: str, limits: Limits, work: Work = 
         MigrationError: Dask is not installed, or no scheduler answers.
     """
     client, as_completed = _connected(address)
-    rest = iter(jobs)
+    rest, run = iter(jobs), uuid.uuid4().hex
     waiting: dict[str, Job] = {}
     with client:
 
         def submitted(job: Job) -> Any:
-            future = client.submit(guarded, job, limits, work, pure=False)
+            future = client.submit(guarded, job, limits, work, run, pure=False)
             waiting[future.key] = job
             return future
 
-        running = as_completed([submitted(job) for job in islice(rest, IN_FLIGHT)], raise_errors=False)
+        running = as_completed(loop=client.loop, raise_errors=False)
         try:
+            for job in islice(rest, IN_FLIGHT):
+                running.add(submitted(job))
             for future in running:
                 job = waiting.pop(future.key)
                 for following in islice(rest, 1):
@@ -54,6 +57,7 @@ def run_on_dask(jobs: Iterable[Job], address: str, limits: Limits, work: Work = 
                 yield _outcome(job, future)
         finally:
             client.cancel(list(running.futures))
+            client.run(close, run, on_error="ignore")
 
 
 def _connected(address: str) -> tuple[Any, Any]:
@@ -86,22 +90,29 @@ def _outcome(job: Job, future: Any) -> BatchOutcome:
     return outcome
 
 
-def guarded(job: Job, limits: Limits, work: Work) -> BatchOutcome:
+def guarded(job: Job, limits: Limits, work: Work, run: str) -> BatchOutcome:
     """Does a job in a worker process of this Dask worker."""
     with _lock:
-        workers = _own_workers(limits, work)
+        workers = _own_workers(limits, work, run)
         future = workers.submit(job)
     return workers.outcome(job, future)
 
 
-def _own_workers(limits: Limits, work: Work) -> Workers:
+def close(run: str) -> None:
+    """Ends the worker processes that this Dask worker has for a run."""
+    with _lock:
+        workers = _workers.pop(run, None)
+    if workers is not None:
+        workers.__exit__()
+
+
+def _own_workers(limits: Limits, work: Work, run: str) -> Workers:
     from distributed import get_worker
 
-    if (limits, work) not in _workers:
+    if run not in _workers:
         dask = get_worker()
         # Dask's workers are daemons, which may have no processes of their own, lest they be left over. Ours end when
         # the pipe to this process does.
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-        here = replace(limits, workers=dask.state.nthreads)
-        _workers[limits, work] = Workers(here, work, scratch=dask.local_directory)
-    return _workers[limits, work]
+        _workers[run] = Workers(replace(limits, workers=dask.state.nthreads), work, scratch=dask.local_directory)
+    return _workers[run]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -107,6 +109,7 @@ class Workers:
 
 def _begin(limits: Limits, scratch: str) -> None:
     """Prepares a worker before anything heavy is imported."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     tempfile.tempdir = scratch
     # Every worker is one of several; and a GPU would be taken whole by the first of them.
     for name in _SINGLE_THREADED if limits.workers > 1 else ():
@@ -119,6 +122,14 @@ def _begin(limits: Limits, scratch: str) -> None:
 
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (memory, hard))
+
+
+def _end_with_parent() -> None:
+    """Ends a worker whose parent was killed: nobody is left to stop it if its file hangs."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 @contextlib.contextmanager

@@ -297,6 +297,19 @@ def test_killed_in_the_middle_and_resumed_it_ends_as_if_undisturbed(models: Path
     assert archive.new_files(tmp_path / "new") == archive.new_files(tmp_path / "undisturbed")
 
 
+def test_workers_end_with_a_batch_that_is_killed_even_those_that_hang(tmp_path: Path) -> None:
+    models = archive.copies(tmp_path / "models", 1)
+    archive.copies(models, 2, "z-hang-{}.keras")
+    process = start(tmp_path, models, "--to", tmp_path / "new", "--quiet")
+    wait_for_lines(tmp_path / "new" / journal.NAME, 1)
+    time.sleep(0.5)
+    process.kill()
+    started = time.monotonic()
+    process.communicate(timeout=30)  # the workers hold the ends of these pipes as long as they live
+
+    assert time.monotonic() - started < 10
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_stops_cleanly_and_says_how_to_go_on(tmp_path: Path, how: signal.Signals) -> None:
     models = archive.copies(tmp_path / "models", 40, "slow-{:02}.keras")
