@@ -72,7 +72,7 @@ def pass_on(graph: Graph, call: Call) -> None:
         new = None
     passed = rules.passed_by_keras_2(call.kind, call.config, graph.work.keras_version)
     then = old if passed else graph.unclear(call, "Keras 2") if passed is None and old is not None else None
-    now = new if rules.passed_by_keras_3(call.kind) else None
+    now = new if call.kind in rules.PASSED_BY_KERAS_3 else None
     if new is not None and call.kind in rules.RANDOM_IMAGES | rules.MAY_BE_THE_INPUT | rules.REPLACED_BY_OTHERS:
         now = graph.unclear(call, "Keras 3")
     graph.mark(call.output(), then, now)

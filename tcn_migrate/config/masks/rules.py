@@ -14,7 +14,8 @@ _PASSED_BY_BOTH = frozenset(
     f"{_NOISE} SpatialDropout3D Activation Dense ELU LeakyReLU PReLU ReLU ThresholdedReLU Softmax BatchNormalization "
     "LayerNormalization UnitNormalization GroupNormalization SpectralNormalization SyncBatchNormalization".split()
 )
-_PASSED_BY_KERAS_3 = frozenset(["Identity", "Normalization", "Rescaling"])
+PASSED_BY_KERAS_3 = _PASSED_BY_BOTH | {"Identity", "Normalization", "Rescaling"}
+"""Layers with one input that pass its mask on in every Keras 3."""
 
 RANDOM_IMAGES = frozenset(
     [
@@ -89,11 +90,6 @@ def passed_by_keras_2(class_name: str, config: dict[str, object], keras_version:
     if class_name == "RandomCrop":
         return False
     return class_name in _PASSED_BY_BOTH | RANDOM_IMAGES | REPLACED_BY_OTHERS
-
-
-def passed_by_keras_3(class_name: str) -> bool:
-    """Whether a layer passes its only input's mask on in every Keras 3."""
-    return class_name in _PASSED_BY_BOTH | _PASSED_BY_KERAS_3
 
 
 def attended_by_masks(keras_version: str | None) -> bool | None:

@@ -67,8 +67,13 @@ class Masks:
         Raises:
             Inexpressible: no operations say it.
         """
-        if mask not in self.tensors:
-            self.tensors[mask] = self._drawn(mask, name)
+        needed, waiting = {mask}, [mask]
+        while waiting:
+            more = _parts(self.terms[waiting.pop()]) - self.tensors.keys() - needed
+            needed |= more
+            waiting.extend(more)
+        for part in sorted(needed - self.tensors.keys()):  # a mask's parts have smaller numbers
+            self.tensors[part] = self._drawn(part, name)
         return copy.deepcopy(self.tensors[mask])
 
     def _drawn(self, mask: Mask, name: str) -> Json:
@@ -83,12 +88,12 @@ class Masks:
             case ("embedding", place):
                 return draw("numpy.NotEqual", reference_to(*place), 0)
             case ("any", inner):
-                return draw("numpy.Any", self.computed(inner, name), axis=-1)
+                return draw("numpy.Any", self.tensors[inner], axis=-1)
             case ("all", parts):
                 first, *others = sorted(parts)
-                together = self.computed(first, name)
+                together = self.tensors[first]
                 for other in others:
-                    together = draw("numpy.LogicalAnd", together, self.computed(other, name))
+                    together = draw("numpy.LogicalAnd", together, self.tensors[other])
                 return together
             case ("joined", parts, axis):
                 # As Keras 2's Concatenate: masks are joined as the inputs are; a step counts if all its features do.
@@ -96,7 +101,7 @@ class Masks:
                 columns = [
                     draw("numpy.NotEqual", draw("numpy.OnesLike", reference_to(*place)), 0)
                     if part is None
-                    else draw("numpy.ExpandDims", self.computed(part, name), axis=-1)
+                    else draw("numpy.ExpandDims", self.tensors[part], axis=-1)
                     for place, part in parts
                 ]
                 return draw("numpy.All", self.drawing.layer("Concatenate", columns, name, axis=axis), axis=-1)
@@ -104,3 +109,14 @@ class Masks:
                 raise Inexpressible("comes from outside its model and that Keras 3 would lose")
             case _:
                 raise Inexpressible("cannot be computed outside of the layer that made it")
+
+
+def _parts(term: Term) -> set[Mask]:
+    match term:
+        case ("all", parts):
+            return set(parts)
+        case ("joined", parts, _):
+            return {part for _, part in parts if part is not None}
+        case ("any", part):
+            return {part}
+    return set()
