@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.identity import RAW
 from tcn_migrate.config.operations import history, is_tensor
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
@@ -51,7 +52,9 @@ def _check_calls(config: Json) -> None:
         for number, call in enumerate(layer["inbound_nodes"]):
             where = f"layer {quoted(layer['name'])}"
             references = list(_referenced(call))
-            if not references:  # Keras would compute it at once, and `Zeros` of any size is an operation
+            if (
+                not references and layer["class_name"] not in RAW
+            ):  # Keras would compute it at once, and `Zeros` of any size is an operation
                 raise ContainerError("is called, but on no output of a layer", address=where)
             needs[layer["name"], number] = {_existing(place, calls, where) for place in references}
     for key in ("input_layers", "output_layers"):

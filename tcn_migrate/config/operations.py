@@ -100,30 +100,47 @@ def _plain(value: Any) -> Any:
 
 def sliced(drawing: Drawing, x: Json, key: Key, name: str) -> Json:
     """`x[key]`; `x` itself if the key takes everything."""
-    takes_all = [element is ... or element == slice(None) for element in key]
-    if all(takes_all):
-        return x
-    backwards = slice(None, None, -1)
-    simple = all(
-        everything or (isinstance(element, int) and not isinstance(element, bool)) or element == backwards
-        for everything, element in zip(takes_all, key, strict=True)
-    )
-    if not simple or sum(element is ... for element in key) > 1:
+    key = [slice(None) if element == slice(0, None, None) else element for element in key]
+    known = all(element in (None, ..., slice(None), _BACKWARDS) or _is_index(element) for element in key)
+    if not known or sum(element is ... for element in key) > 1:
         return drawing.operation("numpy.GetItem", x, [_written(element) for element in key], name=name)
-    # An integer takes an axis away. Up to an ellipsis axes count from the front, so the last one goes first; behind it
-    # they count from the back, so the first one goes first.
+    # Up to an ellipsis axes count from the front, behind it from the back. An integer takes an axis away, so the outer
+    # axes go last; a None puts one in, so the outer ones go first.
     split = key.index(...) if ... in key else len(key)
-    steps = [(axis, key[axis]) for axis in reversed(range(split))]
-    steps += [(axis - len(key), key[axis]) for axis in range(split + 1, len(key))]
-    steps = [(axis, element) for axis, element in steps if element != slice(None)]
-    for number, (axis, element) in enumerate(steps, start=1):
-        own = name if number == len(steps) else f"{name}_axis_{axis}"
-        backward = not isinstance(element, int) or element < 0
-        if backward:
-            x = drawing.operation("numpy.Flip", x, name=own if element == backwards else f"{own}_flip", axis=axis)
-        if isinstance(element, int):
-            x = drawing.operation("numpy.Take", x, -1 - element if backward else element, name=own, axis=axis)
+    front, back = list(key[:split]), list(key[split + 1 :])[::-1]
+    taken = [
+        (axis, element)
+        for elements, sign in ((front, 1), (back, -1))
+        for axis, element in reversed(list(_numbered([one for one in elements if one is not None], sign)))
+    ]
+    put_in = [
+        axis
+        for elements, sign in ((front, 1), (back, -1))
+        for axis, element in _numbered([one for one in elements if not _is_index(one)], sign)
+        if element is None
+    ]
+    steps = [("Take" if _is_index(one) else "Flip", axis, one) for axis, one in taken if one != slice(None)]
+    steps += [("ExpandDims", axis, None) for axis in put_in]
+    for number, (kind, axis, element) in enumerate(steps, start=1):
+        own = name if number == len(steps) else f"{name}_{kind.lower()}_{number}"
+        if kind == "Take" and element < 0:
+            x = drawing.operation("numpy.Flip", x, name=f"{own}_flip", axis=axis)
+            element = -1 - element
+        arguments = (x, element) if kind == "Take" else (x,)
+        x = drawing.operation(f"numpy.{kind}", *arguments, name=own, axis=axis)
     return x
+
+
+_BACKWARDS = slice(None, None, -1)
+
+
+def _is_index(element: Any) -> bool:
+    return isinstance(element, int) and not isinstance(element, bool)
+
+
+def _numbered(elements: list[Any], sign: int) -> Iterable[tuple[int, Any]]:
+    """Elements with the axes that they are about, counted from the front or from the back."""
+    return [(axis if sign > 0 else -1 - axis, element) for axis, element in enumerate(elements)]
 
 
 def _written(element: int | slice | EllipsisType | None) -> Any:

@@ -84,7 +84,6 @@ _BINARY = {
 _REDUCTIONS: dict[str, tuple[str, Json]] = {
     "reduce_all": ("numpy.All", {}),
     "reduce_any": ("numpy.Any", {}),
-    "reduce_logsumexp": ("math.Logsumexp", {}),
     "reduce_max": ("numpy.Max", {"initial": None}),
     "reduce_mean": ("numpy.Mean", {}),
     "reduce_min": ("numpy.Min", {"initial": None}),
@@ -120,6 +119,12 @@ for _name, (_kind, _settings) in _REDUCTIONS.items():
 @_function("round", "x")
 def _round(call: Call) -> Json:
     return call.last("numpy.Round", call.tensor("x"), decimals=0)
+
+
+@_function("reduce_logsumexp", "input_tensor axis keepdims")
+def _reduce_logsumexp(call: Call) -> Json:
+    axes = call.wholes("axis") if call.given("axis") else None  # Keras 3.0.5 takes no single axis
+    return call.last("math.Logsumexp", call.tensor("input_tensor"), axis=axes, keepdims=call.flag("keepdims"))
 
 
 @_function("squared_difference", "x y")
