@@ -12,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tcn_migrate.checkpoint import Checkpoint, Json
+from tcn_migrate.containers import probe
 from tcn_migrate.containers.architecture import find_architecture, read_architecture
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, quoted
 
 _CONTAINERS = ("keras_zip", "h5", "saved_model", "tf_checkpoint")
+_OF_HDF5 = ("keras_zip", "h5")
 
 _STRANGERS = {
     b"\x80": "a pickle",
@@ -56,6 +58,8 @@ def read_checkpoint(path: Path, architecture: Json | None = None) -> Checkpoint:
     for name in _CONTAINERS:
         container = importlib.import_module(f"tcn_migrate.containers.{name}")
         if container.matches(path):
+            if name in _OF_HDF5:
+                probe.withstands(path)
             try:
                 checkpoint: Checkpoint = container.read(path, architecture)
             except ArchitectureNeeded:

@@ -1,0 +1,87 @@
+"""Whether HDF5's own library withstands a file, tried in a process of its own before it is read in this one.
+
+On a damaged file the library may divide by zero, read beyond its memory or follow a circle for ever (HDF5 1.14.6: a
+flipped bit in the global heap or in a B-tree is enough). None of that is an exception; it ends or hangs the process. So
+another process reads everything once, with bounded time and memory, and what kills it is not read here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tcn_migrate.containers.bounds import MIB
+from tcn_migrate.errors import ContainerError, MigrationError
+
+CPU_SECONDS = 4
+"""What the smallest file may take; reading one takes a tenth of that."""
+BYTES_A_SECOND = 50 * MIB
+"""What the slowest disk and filter read."""
+MEMORY = 512 * MIB
+WAIT = 10
+"""How many times longer than its processor time a process may take on a busy machine."""
+
+
+def withstands(path: Path) -> None:
+    """Returns if everything in an HDF5 file or `.keras` archive can be read, whether it makes sense or not.
+
+    Raises:
+        ContainerError: reading it crashes HDF5's library, or does not end.
+    """
+    seconds = CPU_SECONDS + path.stat().st_size // BYTES_A_SECOND
+    command = [sys.executable, "-P", "-m", "tcn_migrate.containers.probe", os.path.abspath(path), str(seconds)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+    try:
+        ended = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=WAIT * seconds,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        ended = 1
+    except OSError:
+        return  # no interpreter to start, as in a frozen program
+    refuse(ended)
+
+
+def refuse(ended: int) -> None:
+    """Says what it means that the other process ended so."""
+    if ended:
+        raise ContainerError(
+            "is damaged: HDF5's library crashes on it or never ends",
+            hint="Copy it again from where it came; what is cut off cannot be brought back",
+        )
+
+
+def read_everything(path: Path, seconds: int) -> None:
+    """Reads all headers and arrays, with bounded time and memory; what cannot be read in order is no matter here."""
+    from tcn_migrate.containers import h5, keras_zip
+
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        most = mapped + MEMORY + 2 * path.stat().st_size
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    container = next((container for container in (keras_zip, h5) if container.matches(path)), None)
+    if container is None:
+        return
+    with contextlib.suppress(MigrationError):
+        checkpoint = container.read(path, {"class_name": "", "config": {}})
+        for array in checkpoint.arrays.values():
+            with contextlib.suppress(MigrationError):
+                if array.flaw is None:
+                    array.read()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(Exception):
+        read_everything(Path(sys.argv[1]), int(sys.argv[2]))
