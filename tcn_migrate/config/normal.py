@@ -94,7 +94,11 @@ class _Normalizer:
             raise ContainerError(f"the config of this model has no {missing[0]}", address=where)
         entries = [self.entry(layer, f"layer {number} of {where}", depth + 1) for number, layer in enumerate(layers)]
         names = [_name(layer, where) for layer in layers]
-        first_call = {name: int(self.counts_from_one(entry)) for name, entry in zip(names, entries, strict=True)}
+        from_zero = _called_as_first([config["output_layers"], *(layer.get("inbound_nodes") for layer in layers)])
+        first_call = {
+            name: int(self.counts_from_one(entry) and name not in from_zero)
+            for name, entry in zip(names, entries, strict=True)
+        }
         for entry, layer, name in zip(entries, layers, names, strict=True):
             calls = layer.get("inbound_nodes", [])
             if not isinstance(calls, list):
@@ -174,6 +178,24 @@ class _Normalizer:
             value = {key: item for key, item in value.items() if key != "build_config"}
             return self.entry(value, where, depth + 1) if not _is_code(value) else plain(value, key, where)
         return value if kind_of(key) else plain(value, key, where)  # objects are cleaned when settings are checked
+
+
+def _called_as_first(stored: Any) -> set[str]:
+    """The layers whose call number 0 is taken by something.
+
+    Of a nested model that call is its making, and nothing takes it; but a Sequential that did not know its input was
+    made without a call. Since: TensorFlow 1.15 and 2.1 (2.2 makes it when it is called, and counts that).
+    """
+    found, waiting = set(), [stored]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            if len(value) >= 3 and isinstance(value[0], str) and value[1] == 0:
+                found.add(value[0])
+            waiting.extend(value)
+    return found
 
 
 def _is_code(value: Json) -> bool:
