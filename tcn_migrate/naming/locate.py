@@ -7,6 +7,7 @@ migration, unless it is known to be of no use. That accounting is what makes a m
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ class Located:
     """The accounting.
 
     Attributes:
-        arrays: by address; what a file stores once and a layer holds twice has two addresses.
+        arrays: by address; what a file stores once has two addresses where a layer holds it twice, or two models the
+            layer.
         missing: variables of ordinary layers that are not there.
         order: all addresses, found or missing, in the order of the config.
     """
@@ -92,10 +94,27 @@ class _Walk:
         self.missing: list[Address] = []
         self.order: list[Address] = []
         self.claims: dict[str, Address] = {}
+        self.sharing: dict[Address, Address] = {}
+        self.layers: dict[str, tuple[Address, Any]] = {}
 
     def model(self, address: Address, model: Json, place: Any) -> None:
-        for entry, below in self.layout.layers(model, place, owns_arrays):
-            self.layer((*address, name_of(entry)), entry, below)
+        held = list(self.layout.layers(model, place, owns_arrays))
+        for entry, below in sorted(held, key=lambda pair: pair[1] is None):  # what shares comes after what it shares
+            self.shared((*address, name_of(entry)), entry, below)
+
+    def shared(self, address: Address, entry: Json, place: Any) -> None:
+        """A layer of a model, which may be in another model too: a store holds it once, a graph leads to it twice."""
+        if is_model(entry) or not owns_arrays(entry):
+            self.layer(address, entry, place)
+            return
+        settings = {key: value for key, value in (entry.get("config") or {}).items() if key != "dtype"}
+        told = json.dumps([class_of(entry), name_of(entry), settings], sort_keys=True, default=str)
+        identity = re.sub(r', "shared_object_id": \d+', "", told)
+        first, there = self.layers.setdefault(identity, (address, place))
+        if first != address and self.layout in (store, graph) and place in (None, there):
+            self.sharing[address] = first
+            place = there
+        self.layer(address, entry, place)
 
     def layer(self, address: Address, entry: Json, place: Any) -> None:
         if is_operation(entry):
@@ -142,15 +161,21 @@ class _Walk:
 
     def claim(self, address: Address, array: StoredArray) -> None:
         before = self.claims.get(array.name)
-        if before is not None:
+        if before is not None and not self._same_layer(address, before):
             raise NamingError(
                 f"one array is claimed twice, by {spoken(before)} too: {quoted(array.name)}", address=spoken(address)
             )
         if array.flaw:
             raise NamingError(array.flaw, address=f"{spoken(address)} ({quoted(array.name)})")
-        self.claims[array.name] = address
+        self.claims.setdefault(array.name, address)
         self.arrays[address] = array
         self.order.append(address)
+
+    def _same_layer(self, address: Address, before: Address) -> bool:
+        return any(
+            address[: len(one)] == one and before[: len(other)] == other and address[len(one) :] == before[len(other) :]
+            for one, other in self.sharing.items()
+        )
 
 
 def check_shape(address: Address, shape: Sequence[int | None] | None, array: StoredArray) -> None:
