@@ -271,6 +271,8 @@ def _key(value: Any) -> Any:
     """One element of `slice_spec`."""
     if isinstance(value, dict) and value.get("class_name") == "__ellipsis__":
         return ...
+    if isinstance(value, dict) and value.get("class_name") == "__slice__":
+        value = value.get("config")
     if isinstance(value, dict) and set(value) >= {"start", "stop", "step"}:
         parts = [value[name] for name in ("start", "stop", "step")]
         if all(part is None or is_whole(part) for part in parts):
