@@ -29,7 +29,8 @@ from tcn_migrate.batch import journal as journals
 from tcn_migrate.batch import storage
 from tcn_migrate.batch.find import find
 from tcn_migrate.batch.names import targets
-from tcn_migrate.batch.work import BatchOutcome, Job, failed, remove_unfinished, work
+from tcn_migrate.batch.work import BatchOutcome, Job, Verdict, failed, remove_unfinished, work
+from tcn_migrate.containers import h5, keras_zip, probe
 from tcn_migrate.errors import MigrationError, quoted
 
 PathLike = str | os.PathLike[str]
@@ -97,6 +98,7 @@ class Workers:
 
     def outcome(self, job: Job, future: concurrent.futures.Future[BatchOutcome]) -> BatchOutcome:
         """What came of a job, also if its worker did not live to tell."""
+        verdict: Verdict
         try:
             return future.result()
         except concurrent.futures.TimeoutError:
@@ -104,12 +106,26 @@ class Workers:
         except (pebble.ProcessExpired, concurrent.futures.BrokenExecutor) as ended:
             error, verdict = _died(getattr(ended, "exitcode", None)), "crashed"
         remove_unfinished(job.target or "")
-        return failed(job, error, verdict)  # type: ignore[arg-type]
+        flaw = _flaw(job)
+        return failed(job, error, verdict) if flaw is None else failed(job, flaw)
+
+
+def _flaw(job: Job) -> MigrationError | None:
+    """What the single command would have said of a file that a worker died of, if that is HDF5's doing."""
+    path = Path(job.source)
+    if storage.is_remote(job.source) or not (h5.matches(path) or keras_zip.matches(path)):
+        return None
+    try:
+        probe.withstands(path)
+    except (MigrationError, OSError) as error:
+        return error if isinstance(error, MigrationError) else None
+    return None
 
 
 def _begin(limits: Limits, scratch: str) -> None:
     """Prepares a worker before anything heavy is imported."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    probe.be_expendable()
     tempfile.tempdir = scratch
     # Every worker is one of several; and a GPU would be taken whole by the first of them.
     for name in _SINGLE_THREADED if limits.workers > 1 else ():
