@@ -37,6 +37,7 @@ def migrate(
     keep_suspect: bool = False,
     last_step: bool = False,
     custom_objects: Mapping[str, Any] | None = None,
+    drop_optimizer: bool = False,
     verify: bool = True,
     overwrite: bool = False,
     max_bytes: int = DEFAULT_BYTES,
@@ -58,6 +59,7 @@ def migrate(
         keep_suspect: take suspect norms as they are.
         last_step: files of which nothing tells whether keras-tcn 2.9.1 wrote them were written by it.
         custom_objects: classes of your own by name.
+        drop_optimizer: leave out the optimizer, its state, the loss and the metrics, for a small file to serve.
         verify: load the new file and prove that it computes the same.
         overwrite: replace an existing output.
         max_bytes: the largest source, and how many bytes of arrays may be read out of it.
@@ -76,6 +78,7 @@ def migrate(
         target=target,
         last_step=last_step,
         custom_objects=custom_objects,
+        drop_optimizer=drop_optimizer,
         max_bytes=max_bytes,
     )
     means = Means(reference, calibration, reinitialize, remeasure, keep_suspect)
@@ -123,6 +126,7 @@ def plan(
     target: str = "layer",
     last_step: bool = False,
     custom_objects: Mapping[str, Any] | None = None,
+    drop_optimizer: bool = False,
     max_bytes: int = DEFAULT_BYTES,
 ) -> Plan:
     """What a migration would do; nothing is written, and neither Keras nor TensorFlow is imported.
@@ -135,7 +139,7 @@ def plan(
             config = None if architecture is None else read_architecture(Path(architecture))
             check_source(Path(path), max_bytes)
             checkpoint = read_checkpoint(Path(path), config)
-            choices = Choices(target, last_step, frozenset(custom_objects or ()), max_bytes)
+            choices = Choices(target, last_step, frozenset(custom_objects or ()), drop_optimizer, max_bytes)
             return make_plan(checkpoint, choices)
     except OSError as error:  # it vanished, or the disk or the network under it failed
         reason = error.strerror or type(error).__name__

@@ -74,6 +74,7 @@ class Plan:
         warnings: what the user should know.
         compile_config: the carried training configuration, or None.
         places: where a variable of a TCN lies in the new model, by its address, if not there (target "plain").
+        optimizer: how each variable of the optimizer gets its values, none if training starts anew.
     """
 
     origin: Origin
@@ -87,6 +88,7 @@ class Plan:
     warnings: tuple[str, ...]
     compile_config: Json | None = None
     places: Mapping[Address, Address] = field(default_factory=dict)
+    optimizer: tuple[Move, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -95,7 +97,7 @@ class Plan:
     @property
     def bytes(self) -> int:
         """Bytes of the new file's arrays, about."""
-        return sum(4 * int(np.prod(move.shape, dtype=np.int64)) for move in self.moves)
+        return sum(4 * int(np.prod(move.shape, dtype=np.int64)) for move in (*self.moves, *self.optimizer))
 
     def filled(self, values: Mapping[Address, Array], grade: Grade) -> Plan:
         """The plan with recovered values for variables that were missing, or that are replaced."""

@@ -24,6 +24,7 @@ from tcn_migrate.tcn.naming import LAYOUTS
 from tcn_migrate.tcn.reading import Surroundings, TCNReading, expected_shapes, folded_kernel, read_tcn, with_setting
 from tcn_migrate.tcn.rewriting import rewritten
 from tcn_migrate.tcn.settings import read_settings
+from tcn_migrate.training import Carried, carry
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Choices:
         target: "layer" or "plain".
         last_step: files of which nothing tells whether 2.9.1 wrote them are of 2.9.1.
         custom_classes: classes that the user supplies.
+        drop_optimizer: the optimizer, its state, the loss and the metrics are left out.
         max_bytes: how many bytes of arrays may be read.
     """
 
     target: str = "layer"
     last_step: bool = False
     custom_classes: frozenset[str] = frozenset()
+    drop_optimizer: bool = False
     max_bytes: int = DEFAULT_BYTES
 
 
@@ -86,28 +89,35 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         warnings.append(f"the file holds weights alone; the architecture was taken from {beside} beside it")
     check_features(stored, located.arrays, {a: r.input_width for a, r in readings.items()})
     moves, missing = make_moves(config, located, readings, modern, lowered, choices.custom_classes)
-    check_arrays(
-        (array for move in moves for array in move.sources),
-        source_bytes(Path(checkpoint.origin.path)),
-        choices.max_bytes,
-    )
     config, renamed = legal_names(config)
     places = {
         address: moved(lowered.places.get(address, address), renamed)
         for address in (*lowered.places, *(move.address for move in moves), *readings)
         if address in lowered.places or moved(address, renamed) != address
     }
+    training = Carried()
+    if not choices.drop_optimizer:
+        training = carry(checkpoint, stored, config, readings, moves, places, version)
+    check_arrays(
+        (array for move in (*moves, *training.moves) for array in move.sources),
+        source_bytes(Path(checkpoint.origin.path)),
+        choices.max_bytes,
+    )
+    carried = {array.name for move in training.moves for array in move.sources}
+    ignored = account(checkpoint, located, readings, lowered)
     return Plan(
         origin=replace(checkpoint.origin, keras_version=version),
         target=choices.target,
         config=config,
         moves=tuple(moves),
         missing=missing,
-        ignored=account(checkpoint, located, readings, lowered),
+        ignored={name: reason for name, reason in ignored.items() if name not in carried},
         repairs=tuple(modern.repairs),
         tcns=readings,
-        warnings=tuple(dict.fromkeys(warnings)),
+        warnings=tuple(dict.fromkeys((*warnings, *training.warnings))),
+        compile_config=training.compile_config,
         places=places,
+        optimizer=training.moves,
     )
 
 

@@ -150,7 +150,33 @@ def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = No
     exact, recomputed = compare_variables(model, plan)
     with quiet():
         differences = {address: compare_tcn(model, reading, plan) for address, reading in plan.tcns.items()}
+        compile_model(model, plan)
     return Evidence(exact + recomputed, exact, recomputed, differences), model
+
+
+def compile_model(model: Any, plan: Plan) -> None:
+    """Compiles the model as Keras will when it loads the file, and gives the optimizer its state.
+
+    Raises:
+        VerificationError: Keras cannot, so that it could not load the file either.
+    """
+    if plan.compile_config is None:
+        return
+    problem = None
+    try:
+        model.compile_from_config(plan.compile_config)
+        wanted = [move.shape for move in plan.optimizer]
+        if wanted and wanted != [tuple(variable.shape) for variable in model.optimizer.variables]:
+            problem = "the optimizer has other variables"
+        elif wanted:
+            model.optimizer.load_own_variables({str(n): move.values() for n, move in enumerate(plan.optimizer)})
+    except Exception as error:
+        problem = f"{type(error).__name__}: {quoted(' '.join(str(error).split()), 300)}"
+    if problem is not None:
+        raise VerificationError(
+            f"Keras cannot compile the new model as the old one was ({problem})",
+            hint="Give --drop-optimizer, and please report it: this is a fault of tcn-migrate",
+        )
 
 
 def compare_variables(model: Any, plan: Plan) -> tuple[int, int]:

@@ -111,7 +111,8 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] 
     """
     with path.open("w+b") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         _text(archive, "metadata.json", metadata(plan))
-        _text(archive, "config.json", plan.config)
+        compiled = {} if plan.compile_config is None else {"compile_config": plan.compile_config}
+        _text(archive, "config.json", {**plan.config, **compiled})
         member = zipfile.ZipInfo("model.weights.h5", _EPOCH)
         member.external_attr = 0o644 << 16
         # A size that may pass 4 GiB has a longer header, which must be there before the size is known.
@@ -126,6 +127,8 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] 
                 values = move.values()
                 store.create_dataset(move.target, data=values, track_times=False)
                 progress(move, values)
+            for move in plan.optimizer:
+                store.create_dataset(move.target, data=move.values(), track_times=False)
         member.file_size = member.compress_size = window.size
         member.CRC = window.crc32()
         end = window.start + window.size

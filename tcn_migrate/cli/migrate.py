@@ -26,6 +26,7 @@ Examples:
 @options.architecture
 @options.target
 @options.last_step
+@options.drop_optimizer
 @options.max_bytes
 @options.custom_objects
 @click.option(

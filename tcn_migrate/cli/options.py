@@ -33,6 +33,11 @@ last_step: Decorator = click.option(
     is_flag=True,
     help="The model is of keras-tcn 2.9.1 where nothing in the file tells it from 2.9.2 to 3.0.2.",
 )
+drop_optimizer: Decorator = click.option(
+    "--drop-optimizer",
+    is_flag=True,
+    help="Leave out the optimizer, its state, the loss and the metrics: a small file to serve.",
+)
 custom_objects: Decorator = click.option(
     "--custom-objects",
     metavar="MODULE",

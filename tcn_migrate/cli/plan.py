@@ -16,6 +16,7 @@ from tcn_migrate.errors import quoted
 @options.architecture
 @options.target
 @options.last_step
+@options.drop_optimizer
 @options.max_bytes
 @options.custom_objects
 @options.machine

@@ -90,13 +90,19 @@ class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]
             )
 
         dilated = {"kernel_size": self.kernel_size, "dilation_rate": self.dilation_rate, "padding": padding}
+        normalization = {"batch": keras.layers.BatchNormalization, "layer": keras.layers.LayerNormalization}.get(
+            norm or ""
+        )
+        # The order in which parts are made is the order of the variables, by which an optimizer keeps its state:
+        # keras-tcn's, convolution and norm by turns.
         self.conv1D_0 = convolution("conv1D_0", 0, **dilated)
+        if normalization is not None:
+            self.norm_0 = normalization(name="norm_0", **part)
         self.conv1D_1 = convolution("conv1D_1", 1, **dilated)
-        # A list under this attribute is where keras-tcn 3.5.3 and later keep the norms, whatever the session counts.
-        if norm == "batch":
-            self.batch_norm_layers = [keras.layers.BatchNormalization(name=f"norm_{slot}", **part) for slot in (0, 1)]
-        elif norm == "layer":
-            self.layer_norm_layers = [keras.layers.LayerNormalization(name=f"norm_{slot}", **part) for slot in (0, 1)]
+        if normalization is not None:
+            self.norm_1 = normalization(name="norm_1", **part)
+            # In lists of these names keras-tcn 3.5.3 and later keep the norms, whatever the session counts.
+            setattr(self, f"{norm}_norm_layers", [self.norm_0, self.norm_1])
         self.SDropout_0 = keras.layers.SpatialDropout1D(self.dropout_rate, name="SDropout_0", dtype=self.dtype_policy)
         self.SDropout_1 = keras.layers.SpatialDropout1D(self.dropout_rate, name="SDropout_1", dtype=self.dtype_policy)
         if matching:
@@ -105,9 +111,7 @@ class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]
     @property
     def norms(self) -> list[Any]:
         """The norm after each of the two convolutions; empty without norms."""
-        if self.norm == "batch":
-            return list(self.batch_norm_layers)
-        return list(self.layer_norm_layers) if self.norm == "layer" else []
+        return [self.norm_0, self.norm_1] if self.norm else []
 
     def build(self, input_shape: Any) -> None:
         if self.built:
