@@ -159,7 +159,7 @@ def refit(
     *,
     further_inputs: Any = None,
     seed: int = 0,
-    seconds: float = 25.0,
+    seconds: float = 22.0,
     progress: Callable[[float], None] | None = None,
 ) -> Refit:
     """Finds lost norm variables from recorded predictions of the undamaged model.

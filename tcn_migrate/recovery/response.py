@@ -73,7 +73,7 @@ class Response:
         self._outputs = graph.outputs
         self._taken: list[Value] = sorted(graph.needed_from(first))
         self._order = list(dict.fromkeys(step.norm for step in self._steps if step.norm is not None))
-        self._known = {
+        self._known: dict[Address, Array] = {
             (*address, name): ops.convert_to_numpy(variable).astype(np.float32)
             for address, norm in norms.items()
             for name, variable in (("gamma", norm.gamma), ("beta", norm.beta))
@@ -100,23 +100,25 @@ class Response:
         self._normalise = _compiled(self._normalised_of)
 
     def _before(self, names: Sequence[Value], steps: Sequence[Step], inputs: Batch) -> list[Array]:
-        """What the steps before the first free norm make of the inputs."""
+        """What the steps before the first free norm make of the inputs: (samples, rows of a sample, ...).
+
+        A sample has several rows inside a TimeDistributed, one elsewhere.
+        """
         pieces = []
         for start in range(0, self.samples, self._rows):
             chunk = [ops.convert_to_tensor(array[start : start + self._rows]) for array in inputs]
             values: dict[Value, Any] = dict(zip(names, chunk, strict=True))
             for step in steps:
                 step.run(values, False)
-            pieces.append([ops.convert_to_numpy(values[value]) for value in self._taken])
+            made = [ops.convert_to_numpy(values[value]) for value in self._taken]
+            pieces.append([array.reshape(len(chunk[0]), -1, *array.shape[1:]) for array in made])
         return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
     def _count_folds(self) -> dict[int, int]:
         """For each step that calls a norm, how many rows a sample has there: more than one inside a TimeDistributed."""
         rows: dict[int, int] = {}
         size = min(2, self.samples)
-        values: dict[Value, Any] = {
-            value: ops.convert_to_tensor(array[:size]) for value, array in zip(self._taken, self._kept, strict=True)
-        }
+        values: dict[Value, Any] = dict(zip(self._taken, self._chunk(np.arange(size)), strict=True))
         for number, step in enumerate(self._steps):
             if step.norm is not None:
                 rows[number] = values[step.inputs[0]].shape[0] // size
@@ -198,7 +200,8 @@ class Response:
         return np.array_split(rows, -(-len(rows) // self._rows)) if len(rows) else []
 
     def _chunk(self, samples: Array) -> list[Any]:
-        return [ops.convert_to_tensor(array[samples]) for array in self._kept]
+        taken = [array[samples] for array in self._kept]
+        return [ops.convert_to_tensor(array.reshape(-1, *array.shape[2:])) for array in taken]
 
     def _given(self, parameters: Array) -> list[Any]:
         full = self.variables(parameters)
