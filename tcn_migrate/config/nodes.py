@@ -1,10 +1,11 @@
 """The calls of a layer, from all forms in which Keras stored them to the one of Keras 3.
 
-Keras 2 writes a call as a list, in three forms:
+Keras 2 writes a call in one of these forms:
 
     [["a", 0, 0, {}], ["b", 0, 0, {}]]                  all inputs, each [layer, node, tensor, kwargs]
     ["a", 0, 0, {"y": 2.0, "name": null}]               one input, not in a list (TensorFlow 2.4 and later)
     ["_CONSTANT_VALUE", -1, 1.0, {"y": ["a", 0, 0]}]    the first argument is a constant; tensors among the kwargs
+    {"p": ["a", 0, 0, {}], "q": ["b", 0, 0, {}]}        inputs in a dictionary
 
 Keras 3 writes `{"args": [...], "kwargs": {...}}` with tensors as `{"class_name": "__keras_tensor__", ...}`.
 Source: keras/src/engine/node.py `Node.serialize` (2.15), keras/src/models/functional.py `serialize_node` (3.x).
@@ -37,14 +38,12 @@ def modern_node(stored: Any, first_node: dict[str, int], where: str) -> Json:
         UnsafeError: an argument that is neither data nor a tensor.
     """
     reader = _Reader(first_node, where)
-    if isinstance(stored, dict):
-        arguments, keywords = stored.get("args"), stored.get("kwargs")
+    if isinstance(stored, dict) and {"args", "kwargs"} <= set(stored):
+        arguments, keywords = stored["args"], stored["kwargs"]
         if not isinstance(arguments, list) or not isinstance(keywords, dict):
             raise reader.wrong(stored)
         return reader.call([reader.value(one) for one in arguments], reader.values(keywords))
-    if not isinstance(stored, list):
-        raise reader.wrong(stored)
-    if stored and isinstance(stored[0], str):
+    if isinstance(stored, list) and stored and isinstance(stored[0], str):
         first, keywords = reader.input(stored)
         return reader.call([first], keywords)
     first, keywords = reader.inputs(stored)
