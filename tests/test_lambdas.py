@@ -1,0 +1,399 @@
+"""Lambdas: two kinds of functions are known by their bytecode and replaced; nothing else is, and nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tcn_migrate
+from tcn_migrate.config.bytecode import read_function
+from tcn_migrate.config.known_functions import ChannelNormalization, Indexing, recognise
+from tcn_migrate.config.lambdas import replace_lambdas
+from tcn_migrate.config.operations import Drawing, sliced, tensor
+from tcn_migrate.errors import ContainerError, UnsafeError
+
+FUNCTIONS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "data/lambda_functions.json").read_text())
+ALL = slice(None)
+KEYS = {
+    "last_step": (ALL, -1, ALL),
+    "step_closure": (ALL, -1, ALL),
+    "first_closure": (ALL, 0, ALL),
+    "chomp": (ALL, slice(None, -3), ALL),
+    "last": (ALL, -1, ALL),
+    "last_of_two": (ALL, -1),
+    "first": (ALL, 0, ALL),
+    "tail": (ALL, slice(2, None), slice(None, 3)),
+    "kept_axis": (ALL, slice(-1, None), ALL),
+    "backwards": (ALL, slice(None, None, -1), ALL),
+    "channel": (..., 0),
+    "strided": (ALL, slice(1, None, 2)),
+    "new_axis": (ALL, None, ALL),
+    "default": (ALL, -2, ALL),
+}
+NORMALIZATIONS = {"channel_normalization", "without_docstring"}
+EVERY = [(version, name) for version, functions in FUNCTIONS.items() for name in functions]
+
+
+def stored(name: str, version: str = "3.8") -> list[Any]:
+    return list(FUNCTIONS[version][name])
+
+
+def known(code: bytes, defaults: Any, closure: Any) -> Any:
+    function = read_function(code)
+    return function and recognise(function, defaults or [], closure or [], {})
+
+
+@pytest.mark.parametrize(("version", "name"), EVERY)
+def test_a_function_is_known_in_every_python_or_in_none(version: str, name: str) -> None:
+    code, defaults, closure = stored(name, version)
+    function = known(base64.b64decode(code), defaults, closure)
+    if name.removeprefix("notebook_") in NORMALIZATIONS:
+        assert function == ChannelNormalization()
+    elif name in KEYS:
+        assert function == Indexing(KEYS[name], from_closure=closure is not None)
+    else:
+        assert function is None
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_code_with_any_byte_changed_is_the_same_function_or_another_slice_or_unknown(data: st.DataObject) -> None:
+    version = data.draw(st.sampled_from(sorted(FUNCTIONS)))
+    name = data.draw(st.sampled_from(sorted(FUNCTIONS[version].keys() & (KEYS.keys() | NORMALIZATIONS))))
+    code, defaults, closure = stored(name, version)
+    changed = bytearray(base64.b64decode(code))
+    place = data.draw(st.integers(0, len(changed) - 1))
+    changed[place] = data.draw(st.integers(0, 255))
+    before, after = known(base64.b64decode(code), defaults, closure), known(bytes(changed), defaults, closure)
+    assert after is None or type(after) is type(before)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_without_a_traceback(code: bytes) -> None:
+    assert read_function(code) is None
+    read_function(b"\xe3" + code)
+
+
+def test_marshalled_depth_length_and_references_are_bounded() -> None:
+    assert read_function(b"c" + b"\x00" * 20 + b"(" + b"\xff\xff\xff\x7f") is None
+    assert read_function(b"c" + b"\x00" * 20 + b"s\x00\x00\x00\x00" + b")\x01" * 5000) is None
+    assert read_function(b"c" + b"\x00" * 20 + b"r\x09\x00\x00\x00") is None
+
+
+def test_no_module_of_the_package_unmarshals_or_evaluates_anything() -> None:
+    package = Path(tcn_migrate.__file__).parent
+    for path in [
+        path for room in ("config", "containers", "naming", "tcn") for path in package.glob(f"{room}/**/*.py")
+    ]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                assert not {"marshal", "pickle", "dill"} & {name.name for name in node.names}, path
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module not in ("marshal", "pickle", "types.CodeType"), path
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("eval", "exec", "compile", "__import__"), path
+
+
+# ---- in a model
+
+
+def layer(class_name: str, name: str, *inputs: tuple[str, int, int], **config: Any) -> dict[str, Any]:
+    return {
+        "module": "keras.layers",
+        "class_name": class_name,
+        "config": {"name": name, "trainable": True, "dtype": "float32", **config},
+        "registered_name": None,
+        "name": name,
+        "inbound_nodes": [{"args": [tensor(*one)], "kwargs": {}} for one in inputs],
+    }
+
+
+def a_lambda(name: str, function: Any, *inputs: tuple[str, int, int], **config: Any) -> dict[str, Any]:
+    function = stored(function) if isinstance(function, str) and function in FUNCTIONS["3.8"] else function
+    return layer("Lambda", name, *inputs, function=function, function_type="lambda", output_shape=None, **config)
+
+
+def model(*layers: dict[str, Any], outputs: list[list[Any]], name: str = "model") -> dict[str, Any]:
+    shape = [None, 6, 3]
+    first = {**layer("InputLayer", "x"), "config": {"name": "x", "batch_shape": shape, "dtype": "float32"}}
+    return {
+        "module": "keras.src.models.functional",
+        "class_name": "Functional",
+        "config": {
+            "name": name,
+            "trainable": True,
+            "layers": [first, *layers],
+            "input_layers": [["x", 0, 0]],
+            "output_layers": outputs,
+        },
+        "registered_name": None,
+    }
+
+
+def sequential(*layers: dict[str, Any], name: str = "chain", **config: Any) -> dict[str, Any]:
+    inner = [{key: value for key, value in one.items() if key not in ("name", "inbound_nodes")} for one in layers]
+    return {
+        "module": "keras.src.models.sequential",
+        "class_name": "Sequential",
+        "config": {"name": name, "trainable": True, "layers": inner, **config},
+        "registered_name": None,
+    }
+
+
+X = ("x", 0, 0)
+
+
+def names(config: dict[str, Any]) -> list[str]:
+    return [entry["name"] for entry in config["config"]["layers"]]
+
+
+def inputs_of(config: dict[str, Any], name: str) -> list[Any]:
+    (entry,) = [entry for entry in config["config"]["layers"] if entry["name"] == name]
+    return [[one["config"]["keras_history"] for one in node["args"]] for node in entry["inbound_nodes"]]
+
+
+def test_what_follows_a_lambda_follows_its_last_operation_and_the_stored_config_stays() -> None:
+    before = model(a_lambda("last", "last", X), layer("Dense", "d", ("last", 0, 0)), outputs=[["d", 0, 0]])
+    copy = deepcopy(before)
+    after, repairs = replace_lambdas(before)
+    assert before == copy
+    assert names(after) == ["x", "last_flip", "last", "d"]
+    assert inputs_of(after, "d") == [[["last", 0, 0]]]
+    assert [repair.name for repair in repairs] == ["lambda-indexing"]
+    assert "x[:, -1, :]" in repairs[0].sentence
+
+
+def test_a_lambda_called_twice_becomes_two_operations_each_behind_its_input() -> None:
+    before = model(
+        a_lambda("first", "first", X, ("c", 0, 0)),
+        layer("Conv1D", "c", X),
+        layer("Add", "sum", ("first", 1, 0)),
+        outputs=[["first", 0, 0], ["sum", 0, 0]],
+    )
+    after, _ = replace_lambdas(before)
+    assert names(after) == ["x", "first", "c", "first_1", "sum"]
+    assert inputs_of(after, "sum") == [[["first_1", 0, 0]]]
+    assert after["config"]["output_layers"] == [["first", 0, 0], ["sum", 0, 0]]
+
+
+def test_a_slice_of_everything_leaves_nothing_behind() -> None:
+    function = stored("chomp")
+    function[2] = [-(2**40)]  # `x[:, :2**40]`: no number that an index has
+    with pytest.raises(UnsafeError):
+        replace_lambdas(model(a_lambda("cut", function, X), outputs=[["cut", 0, 0]]))
+    assert sliced(Drawing(["x"]), tensor("x"), [ALL, ..., ALL], "out") == tensor("x")
+
+
+def test_a_model_without_lambdas_is_left_alone() -> None:
+    before = model(layer("Dense", "d", X), outputs=[["d", 0, 0]])
+    assert replace_lambdas(before) == (before, [])
+    chain = sequential(layer("Dense", "d"))
+    assert replace_lambdas(chain) == (chain, [])
+
+
+def test_names_that_are_taken_are_not_taken_twice() -> None:
+    before = model(
+        layer("Dense", "norm_max", X),
+        a_lambda("norm", "channel_normalization", ("norm_max", 0, 0)),
+        outputs=[["norm", 0, 0]],
+    )
+    after, _ = replace_lambdas(before)
+    assert len(set(names(after))) == len(names(after))
+    assert names(after)[-1] == "norm"
+
+
+def test_an_operation_that_names_itself_is_named_where_a_layer_has_that_name() -> None:
+    for name, written in (("max", True), ("max_3", True), ("maximum", False)):
+        before = model(
+            layer("Dense", name, X), a_lambda("n", "channel_normalization", (name, 0, 0)), outputs=[["n", 0, 0]]
+        )
+        after, _ = replace_lambdas(before)
+        (largest,) = [entry for entry in after["config"]["layers"] if entry["class_name"] == "Max"]
+        assert ("name" in largest["config"]) is written
+
+
+def test_all_stored_forms_are_read() -> None:
+    code, _, _ = stored("last")
+    forms = [
+        [code, None, None],
+        {"class_name": "__tuple__", "items": [code, None, None]},
+        {"class_name": "__lambda__", "config": {"code": code, "defaults": None, "closure": None}},
+        ["\n".join(code[i : i + 76] for i in range(0, len(code), 76)) + "\n", None, None],
+        [base64.b64decode(code).decode("latin-1"), None, None],  # keras < 2.1.2
+    ]
+    plain = replace_lambdas(model(a_lambda("last", forms[0], X), outputs=[["last", 0, 0]]))
+    for form in forms[1:]:
+        assert replace_lambdas(model(a_lambda("last", form, X), outputs=[["last", 0, 0]])) == plain
+
+
+def test_code_for_the_output_shape_is_not_looked_at_when_the_function_is_known() -> None:
+    before = model(a_lambda("last", "last", X), outputs=[["last", 0, 0]])
+    before["config"]["layers"][1]["config"]["output_shape"] = stored("scaling")
+    replace_lambdas(before)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "scaling",
+        "other_epsilon",
+        "of_the_second",
+        "mean",
+        {"class_name": "function", "config": "system"},
+        "system",
+        None,
+        ["not base64 é", None, None],
+        [3, None, None],
+        [],
+        ["", None, None, None],
+    ],
+    ids=str,
+)
+def test_any_other_lambda_is_refused_by_name_with_a_way_out(function: Any) -> None:
+    before = model(layer("Dense", "d", X), a_lambda("rescale", function, ("d", 0, 0)), outputs=[["rescale", 0, 0]])
+    with pytest.raises(UnsafeError, match="rescale") as refusal:
+        replace_lambdas(before)
+    assert "never run" in str(refusal.value)
+    assert "--custom-objects package.module" in str(refusal.value)
+
+
+def test_a_lambda_in_a_cell_or_a_bidirectional_or_as_a_setting_is_refused() -> None:
+    code = stored("last")
+    inner = {"class_name": "Lambda", "config": {"name": "inside", "function": code}}
+    lambda_setting = {"class_name": "__lambda__", "config": {"code": code[0], "defaults": None, "closure": None}}
+    for entry in (
+        layer("RNN", "rnn", X, cell={"class_name": "StackedRNNCells", "config": {"cells": [inner]}}),
+        layer("Bidirectional", "both", X, layer=inner),
+        layer("Dense", "d", X, activation=lambda_setting),
+    ):
+        with pytest.raises(UnsafeError):
+            replace_lambdas(model(entry, outputs=[[entry["name"], 0, 0]]))
+
+
+def test_a_lambda_with_a_mask_function_or_on_several_tensors_is_refused() -> None:
+    with pytest.raises(UnsafeError, match="mask"):
+        replace_lambdas(model(a_lambda("last", "last", X, mask=stored("last")), outputs=[["last", 0, 0]]))
+    on_two = model(a_lambda("last", "last", X), outputs=[["last", 0, 0]])
+    on_two["config"]["layers"][1]["inbound_nodes"] = [{"args": [[tensor("x"), tensor("x")]], "kwargs": {}}]
+    with pytest.raises(UnsafeError, match="one tensor"):
+        replace_lambdas(on_two)
+
+
+def test_the_users_own_class_of_the_layers_name_takes_its_place() -> None:
+    before = model(a_lambda("rescale", "scaling", X), outputs=[["rescale", 0, 0]])
+    after, repairs = replace_lambdas(before, frozenset({"Custom>other", "Mine>rescale"}))
+    entry = after["config"]["layers"][1]
+    assert (entry["module"], entry["registered_name"]) == (None, "Mine>rescale")
+    assert "function" not in entry["config"]
+    assert [repair.name for repair in repairs] == ["lambda-supplied"]
+
+
+def test_a_sequential_model_becomes_functional_with_the_same_names() -> None:
+    shape = {"batch_shape": [None, 6, 3]}
+    first = {**layer("InputLayer", "in"), "config": {"name": "in", "dtype": "float32", **shape}}
+    before = sequential(first, layer("Conv1D", "c"), a_lambda("last", "last"), layer("Dense", "d"))
+    after, repairs = replace_lambdas(before)
+    assert (after["class_name"], after["module"]) == ("Functional", "keras.src.models.functional")
+    assert names(after) == ["in", "c", "last_flip", "last", "d"]
+    assert after["config"]["input_layers"] == [["in", 0, 0]]
+    assert after["config"]["output_layers"] == [["d", 0, 0]]
+    assert {repair.name for repair in repairs} == {"lambda-in-sequential", "lambda-indexing"}
+
+
+def test_a_sequential_model_of_unknown_input_shape_is_refused_and_one_with_a_stored_shape_is_not() -> None:
+    layers = (layer("Conv1D", "c"), a_lambda("last", "last"))
+    with pytest.raises(UnsafeError, match="shape"):
+        replace_lambdas(sequential(*layers))
+    after, _ = replace_lambdas(sequential(*layers, build_input_shape=[None, 6, 3]))
+    assert after["config"]["layers"][0]["config"]["batch_shape"] == [None, 6, 3]
+
+
+def test_nested_models_and_models_in_wrappers_are_searched_and_named_by_their_path() -> None:
+    inner = sequential(a_lambda("deep", "scaling"), name="inner", build_input_shape=[None, 6, 3])
+    outer = model({**inner, "name": "inner", "inbound_nodes": [{"args": [tensor("x")], "kwargs": {}}]}, outputs=[])
+    with pytest.raises(UnsafeError, match="'inner/deep'"):
+        replace_lambdas(outer)
+    with pytest.raises(UnsafeError, match="deep"):
+        replace_lambdas(model(layer("TimeDistributed", "each", X, layer=inner), outputs=[["each", 0, 0]]))
+
+
+@pytest.mark.parametrize(
+    ("function", "kinds", "axis"),
+    [("last", ["Flip", "Take"], 2), ("channel_normalization", ["Absolute", "Max", "Add", "TrueDivide"], 3)],
+)
+def test_in_time_distributed_every_axis_moves_up_by_one(function: str, kinds: list[str], axis: int) -> None:
+    inner = a_lambda("inside", function)
+    before = model(layer("TimeDistributed", "each", X, layer=inner), outputs=[["each", 0, 0]])
+    after, _ = replace_lambdas(before)
+    entries = after["config"]["layers"][1:]
+    assert [entry["class_name"] for entry in entries] == kinds
+    assert {entry["config"]["axis"] for entry in entries if "axis" in entry["config"]} == {axis}
+    assert entries[-1]["name"] == "each"
+
+
+def test_equal_slices_of_one_tensor_out_of_closures_are_doubted() -> None:
+    before = model(
+        a_lambda("a", "step_closure", X), a_lambda("b", "step_closure", X), outputs=[["a", 0, 0], ["b", 0, 0]]
+    )
+    assert "lambda-loop-variable" in [repair.name for repair in replace_lambdas(before)[1]]
+    apart = model(
+        layer("Dense", "d", X),
+        a_lambda("a", "step_closure", X),
+        a_lambda("b", "step_closure", ("d", 0, 0)),
+        outputs=[["a", 0, 0], ["b", 0, 0]],
+    )
+    assert "lambda-loop-variable" not in [repair.name for repair in replace_lambdas(apart)[1]]
+
+
+def test_lambdas_that_feed_each_other_are_refused() -> None:
+    before = model(
+        a_lambda("a", "last", ("b", 0, 0)), a_lambda("b", "last", ("a", 0, 0)), outputs=[["a", 0, 0], ["b", 0, 0]]
+    )
+    with pytest.raises(ContainerError, match="fed by itself"):
+        replace_lambdas(before)
+
+
+# ---- indexing by operations
+
+
+def computed(key: list[Any], x: Any) -> Any:
+    """The operations of `x[key]`, by NumPy."""
+    drawing = Drawing(["x"])
+    result = sliced(drawing, tensor("x"), key, "out")
+    values = {"x": x}
+    for entry in drawing.entries:
+        source, *index = entry["inbound_nodes"][0]["args"]
+        axis, of = entry["config"]["axis"], values[source["config"]["keras_history"][0]]
+        if entry["class_name"] == "Take":
+            assert index[0] >= 0  # Keras 3.0.5 takes the first element for a negative one
+            values[entry["name"]] = np.take(of, index[0], axis=axis)
+        elif entry["class_name"] == "Flip":
+            values[entry["name"]] = np.flip(of, axis)
+        else:
+            assert entry["class_name"] == "ExpandDims"
+            values[entry["name"]] = np.expand_dims(of, axis)
+    return values[result["config"]["keras_history"][0]]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from([ALL, ALL, slice(None, None, -1), 0, 1, -1, -2, None]), min_size=1, max_size=6).filter(
+        lambda key: sum(element is not None for element in key) <= 4
+    ),
+    st.none() | st.integers(0, 6),
+)
+def test_operations_take_what_the_key_takes(key: list[Any], ellipsis: int | None) -> None:
+    if ellipsis is not None:
+        key = [*key[:ellipsis], ..., *key[ellipsis:]]
+    x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    np.testing.assert_array_equal(computed(key, x), x[tuple(key)])
