@@ -13,9 +13,11 @@ def is_entry(value: Any) -> bool:
     """Whether a setting is a layer, and not an object such as an initializer."""
     return (
         isinstance(value, dict)
+        and isinstance(value.get("class_name"), str)
         and isinstance(value.get("config"), dict)
         and "registered_name" in value
-        and value.get("module") != "keras.initializers"
+        and "module" in value
+        and value["module"] != "keras.initializers"
     )
 
 

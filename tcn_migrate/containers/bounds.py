@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -86,11 +85,10 @@ def _commas_and_brackets(text: str | bytes) -> int:
 
 def _most_of_it(text: str | bytes) -> str:
     """The key in whose value the middle of a text lies; whatever blows it up is likely there."""
-    middle = text[max(0, len(text) // 2 - 4 * MIB) : len(text) // 2]
-    keys = re.findall(
-        r'"([A-Za-z_][A-Za-z0-9_]{0,40})"\s*:', middle if isinstance(middle, str) else middle.decode("latin-1")
-    )
-    return f"more, most of them in {quoted(keys[-1])}" if keys else "more"
+    end = text.rfind('":', 0, len(text) // 2) if isinstance(text, str) else text.rfind(b'":', 0, len(text) // 2)
+    before = text[max(0, end - 42) : max(0, end)]
+    key = (before if isinstance(before, str) else before.decode("utf-8", "replace")).rpartition('"')
+    return f"more, most of them in {quoted(key[2])}" if key[1] else "more"
 
 
 def _refuse_odd_numbers(parsed: Any, what: str, word: str) -> None:

@@ -114,7 +114,7 @@ def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterat
             if (place.fileno, place.addr) in seen:
                 continue
             seen.add((place.fileno, place.addr))
-            names = list(group)
+            names = [as_text(name) for name in group]
         except _BROKEN:
             raise ContainerError("a group is damaged", address=f"{what}: {quoted('/'.join(path))}") from None
         for name in names:
@@ -136,6 +136,11 @@ def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterat
                 stack.append((below, thing))
             elif isinstance(thing, h5py.Dataset):
                 yield below, stored_array("/".join(below), thing)
+
+
+def as_text(name: str | bytes) -> str:
+    """A name that h5py gives as bytes where it is no UTF-8."""
+    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
 
 
 def _flawed(path: tuple[str, ...], flaw: str) -> StoredArray:

@@ -8,12 +8,13 @@ another process reads everything once, with bounded time and memory, and what ki
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tcn_migrate.containers.bounds import MIB
+from tcn_migrate.containers.bounds import ALWAYS_ALLOWED, LARGEST_EXPANSION, MIB
 from tcn_migrate.errors import ContainerError, MigrationError
 
 CPU_SECONDS = 4
@@ -87,9 +88,11 @@ def read_everything(path: Path, seconds: int) -> None:
         return
     with contextlib.suppress(MigrationError):
         checkpoint = container.read(path, {"class_name": "", "config": {}})
+        left = max(2 * ALWAYS_ALLOWED, LARGEST_EXPANSION * path.stat().st_size)  # beyond that nothing is migrated
         for array in checkpoint.arrays.values():
-            with contextlib.suppress(MigrationError):
-                if array.flaw is None:
+            left -= 8 * math.prod(array.shape)
+            if array.flaw is None and left > 0:
+                with contextlib.suppress(MigrationError):
                     array.read()
 
 
