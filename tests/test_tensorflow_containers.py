@@ -26,8 +26,9 @@ from tcn_migrate.errors import ArchitectureNeeded, ContainerError, MigrationErro
 FIXTURES = Path(__file__).parent.parent / "legacy_fixtures" / "keras2"
 INDEXES = sorted(FIXTURES.rglob("*.index"))
 fuzzed = settings(
-    max_examples=150, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+unhurried = settings(deadline=None)
 
 
 # ------------------------------------------------------------------ writing what the readers are to read
@@ -183,6 +184,7 @@ def test_crc32c_is_the_published_one(data: bytes, crc: int) -> None:
 
 
 @given(st.binary(max_size=3000), st.integers(0, 3000))
+@unhurried
 def test_crc32c_of_parts_is_that_of_the_whole(data: bytes, cut: int) -> None:
     assert masked_crc32c(data[:cut], data[cut:]) == masked_crc32c(data)
 
@@ -373,6 +375,7 @@ def test_a_damaged_index_never_ends_in_anything_but_a_migration_error(
 
 
 @given(st.binary(max_size=200))
+@unhurried
 def test_bytes_that_are_no_message_are_refused_and_nothing_else(content: bytes) -> None:
     try:
         list(fields(content))
@@ -388,6 +391,7 @@ def test_a_message_that_is_cut_off_is_refused(content: bytes) -> None:
 
 
 @given(st.integers(0, 2**64 - 1))
+@unhurried
 def test_integers_come_back(value: int) -> None:
     assert varint(memoryview(number(value) + b"x"), 0) == (value, len(number(value)))
 
@@ -711,7 +715,7 @@ def test_a_savedmodels_graph_with_many_cycles_is_walked_once(tmp_path: Path) -> 
     start = time.monotonic()
     with pytest.raises(ContainerError, match="no config"):
         saved_model.read(folder)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(
@@ -740,4 +744,4 @@ def test_a_damaged_savedmodel_never_ends_in_anything_but_a_migration_error(
     start = time.monotonic()
     with contextlib.suppress(MigrationError):
         saved_model.read(folder)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
