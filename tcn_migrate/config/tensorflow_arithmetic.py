@@ -8,7 +8,16 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.redraw import Outputs
-from tcn_migrate.config.tensorflow_calls import Call, Draw, Function, Several, Untranslatable, entering, is_whole
+from tcn_migrate.config.tensorflow_calls import (
+    Call,
+    Draw,
+    Function,
+    Several,
+    Untranslatable,
+    entering,
+    is_number,
+    is_whole,
+)
 
 ARITHMETIC: dict[str, Function] = {}
 
@@ -154,7 +163,7 @@ def _bias_add(call: Call) -> Json:
 @_function("clip_by_value", "t clip_value_min clip_value_max")
 def _clip_by_value(call: Call) -> Json:
     low, high = call.values.get("clip_value_min"), call.values.get("clip_value_max")
-    if all(isinstance(bound, int | float) and math.isfinite(bound) for bound in (low, high)):
+    if is_number(low) and is_number(high):
         return call.last("numpy.Clip", call.tensor("t"), x_min=low, x_max=high)
     if high == math.inf:
         return call.last("numpy.Maximum", call.tensor("t"), call.tensor("clip_value_min"))

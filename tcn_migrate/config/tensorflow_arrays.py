@@ -35,7 +35,7 @@ _DTYPES |= {"float16", "bfloat16", "float32", "float64"}
 
 def _dtype(call: Call, name: str) -> str:
     value = call.values.get(name)
-    if value not in _DTYPES:
+    if not isinstance(value, str) or value not in _DTYPES:
         raise Untranslatable("it makes a type that is not known")
     return str(value)
 
@@ -301,6 +301,8 @@ def _taken(call: Call, x: Any, key: list[Any]) -> Any:
 @_function("slice", "input_ begin size")
 def _slice(call: Call) -> Any:
     begins, sizes = call.wholes("begin"), call.wholes("size")
+    if len(begins) != len(sizes):
+        raise Untranslatable("its beginnings and sizes do not belong together")
     key = [
         slice(begin or None, None if size == -1 else begin + size) for begin, size in zip(begins, sizes, strict=True)
     ]
@@ -314,6 +316,8 @@ def _slice(call: Call) -> Any:
 def _strided_slice(call: Call) -> Any:
     begins, ends = call.wholes("begin"), call.wholes("end")
     strides = call.wholes("strides") if call.given("strides") else [1] * len(begins)
+    if not len(begins) == len(ends) == len(strides):
+        raise Untranslatable("its beginnings, ends and strides do not belong together")
     masks = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
     no_begin, no_end, ellipsis, new_axis, shrink = (call.whole(mask, 0) for mask in masks)
     key: list[Any] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +79,10 @@ class Call:
         return self.operand(self.values[name])
 
     def tensors(self, name: str) -> list[Any]:
+        """An argument that is one or several tensors or constants."""
         value = self.values.get(name)
+        if value == []:
+            raise Untranslatable(f"its argument {name} is empty")
         return [self.operand(one) for one in value] if isinstance(value, list) else [self.tensor(name)]
 
     def whole(self, name: str, default: int) -> int:
@@ -98,15 +100,15 @@ class Call:
 
     def number(self, name: str, default: float) -> float:
         value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not is_number(value):
             raise Untranslatable(f"its argument {name} is no number that stands in the file")
-        return value
+        return float(value) if isinstance(value, float) else int(value)
 
     def flag(self, name: str) -> bool:
         value = self.values.get(name, False)
-        if value not in (True, False):
+        if not isinstance(value, bool):
             raise Untranslatable(f"its argument {name} is neither true nor false")
-        return bool(value)
+        return value
 
     def axes(self, name: str = "axis") -> int | list[int] | None:
         """None for all axes."""
@@ -157,6 +159,11 @@ def _numbers(value: list[Any]) -> Sequence[Any]:
         else:
             raise Untranslatable("one of its arguments is a list of something else than numbers")
     return found
+
+
+def is_number(value: Any) -> bool:
+    """A finite number of ordinary size, which JSON does not promise."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def is_whole(value: Any) -> bool:
