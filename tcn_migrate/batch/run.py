@@ -38,6 +38,8 @@ Work = Callable[[Job], BatchOutcome]
 
 TIME_LIMIT = 600.0
 """Seconds that one file may take. A gigabyte takes a tenth of it, verified."""
+FILES_A_WORKER = 1000
+"""After so many a worker is replaced: Keras keeps a little of every model that it loads."""
 _SINGLE_THREADED = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
 
@@ -89,6 +91,7 @@ class Workers:
             folder = tempfile.mkdtemp(prefix="tcn-migrate-", dir=self._scratch)
             pool = pebble.ProcessPool(
                 self._limits.workers,
+                max_tasks=FILES_A_WORKER,
                 initializer=_begin,
                 initargs=(self._limits, folder),
                 context=multiprocessing.get_context("spawn"),

@@ -347,6 +347,23 @@ def test_a_script_of_a_dozen_lines_migrates_a_folder_and_one_without_a_guard_is_
     assert bad.returncode == 1
 
 
+def resident() -> int:
+    """Bytes of memory that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_the_memory_of_the_parent_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
+    models = archive.copies(tmp_path / "models", 2000)
+
+    sizes = [resident() for _ in batch(models, tmp_path / "new").outcomes()]
+
+    assert len(sizes) == 2000
+    assert max(sizes[200:]) - sizes[200] < 8 << 20
+    assert len(archive.verdicts(tmp_path / "new" / journal.NAME)) == 2000
+
+
 def test_what_cannot_be_sent_to_a_worker_is_said_at_once(tmp_path: Path) -> None:
     class Local:
         pass
