@@ -387,7 +387,7 @@ def _multi_head_attention(config: Json) -> Iterable[Part]:
         yield _projection_part("_gate_dense", "gate", _projection(into_heads, (None, heads, value_width), bias))
     yield _projection_part("value_dense", "value", _projection(into_heads, (None, heads, value_width), bias))
     wanted = config.get("output_shape")
-    width = (_size(wanted),) if isinstance(wanted, int) else tuple(_size(size) for size in wanted or (None,))
+    width = tuple(_size(size) for size in wanted) if isinstance(wanted, list | tuple) else (_size(wanted),)
     axes = "xyzuvw"[: len(width)]
     out = _projection(f"abde,de{axes}->ab{axes}", (None, *width), axes if with_bias else None)
     yield _projection_part("output_dense", "attention_output", out)

@@ -13,7 +13,7 @@ from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.settings import OBJECTS, SHORT_NAMES
 
 _FORMER_SHORT_NAMES = {"l1_l2": "l1l2", "maxnorm": "max_norm", "nonneg": "non_neg", "unitnorm": "unit_norm"}
-_OTHER_CLASSES = {"Orthogonal": "OrthogonalInitializer", "Identity": "IdentityInitializer"}
+_OTHER_CLASSES = {"Orthogonal": "OrthogonalInitializer"}
 """The one name that Keras 3.0 to 3.15 all know it by."""
 _SAID_ELSEWHERE = frozenset({"dtype", "verify_shape", "partition_info", "input_axes", "output_axes"})
 
