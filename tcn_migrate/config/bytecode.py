@@ -108,9 +108,8 @@ class _Reader:
         self.bytes_()  # lines
         if layout == "3.11":
             self.bytes_()  # exceptions
-        takes_any_arguments = flags & 0x0C
         is_generator_or_coroutine = flags & 0x2A0
-        if by_name_only or by_position_only > arguments or takes_any_arguments or is_generator_or_coroutine:
+        if by_name_only or by_position_only > arguments or is_generator_or_coroutine:
             raise _Unreadable
         return Function(layout, arguments, code, constants, names, variables, free)
 

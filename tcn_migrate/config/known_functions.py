@@ -129,7 +129,7 @@ def _indexing(function: Function, defaults: list[Any], closure: list[Any], argum
 
     The instructions are read like a formula in postfix notation. Whatever else occurs, the function is not known.
     """
-    if function.names or function.argument_count < 1:
+    if function.argument_count < 1:
         return None
     variables: dict[int, Any] = {}
     own = function.variables[: function.argument_count]
