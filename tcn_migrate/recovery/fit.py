@@ -128,6 +128,8 @@ def fit(recorded: Recorded, *, prior: float, seconds: float, progress: Callable[
         return Fit(best.parameters, best.held_back, best.fitted, tuple(curve))
     woken = 0
     while best.score > EXACT and time.monotonic() < end:
+        if best.fitted <= 2 * EXACT and recorded.plenty:
+            break  # what is left is channels that no fitted sample opens
         better, count = _woken(recorded, problem, best, note, end)
         if better is None:
             break
