@@ -16,13 +16,22 @@ from tcn_migrate.recovery.diagnose import Diagnosis
 PathLike = str | os.PathLike[str]
 
 
+class Inspection(dict[str, Any]):
+    """What `inspect` returns: plain values, which a notebook shows as a page."""
+
+    def _repr_html_(self) -> str:
+        from tcn_migrate.report.page import framed, inspected
+
+        return framed(inspected(self))
+
+
 def inspect(
     path: PathLike,
     *,
     architecture: PathLike | None = None,
     last_step: bool = False,
     max_bytes: int = DEFAULT_BYTES,
-) -> dict[str, Any]:
+) -> Inspection:
     """What a checkpoint is.
 
     Args:
@@ -47,20 +56,20 @@ def inspect(
     grades: dict[str, int] = {}
     for move in plan.moves:
         grades[move.grade] = grades.get(move.grade, 0) + 1
-    return {
-        "path": str(path),
-        "container": plan.origin.container,
-        "keras_version": plan.origin.keras_version,
-        "sha256": plan.origin.sha256,
-        "tcns": [_tcn(plan, address, diagnoses.get(address)) for address in plan.tcns],
-        "variables": grades,
-        "missing": [spoken(address) for address in plan.missing],
-        "ignored": len(plan.ignored),
-        "repairs": [repair.sentence for repair in plan.repairs],
-        "warnings": list(plan.warnings),
-        "verdict": verdict,
-        "exit_code": exit_code,
-    }
+    return Inspection(
+        path=str(path),
+        container=plan.origin.container,
+        keras_version=plan.origin.keras_version,
+        sha256=plan.origin.sha256,
+        tcns=[_tcn(plan, address, diagnoses.get(address)) for address in plan.tcns],
+        variables=grades,
+        missing=[spoken(address) for address in plan.missing],
+        ignored=len(plan.ignored),
+        repairs=[repair.sentence for repair in plan.repairs],
+        warnings=list(plan.warnings),
+        verdict=verdict,
+        exit_code=exit_code,
+    )
 
 
 def _tcn(plan: Plan, address: tuple[str, ...], diagnosis: Diagnosis | None) -> dict[str, Any]:

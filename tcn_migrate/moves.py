@@ -99,6 +99,12 @@ class Plan:
         """Bytes of the new file's arrays, about."""
         return sum(4 * int(np.prod(move.shape, dtype=np.int64)) for move in (*self.moves, *self.optimizer))
 
+    def _repr_html_(self) -> str:
+        """The page of the plan, in a notebook."""
+        from tcn_migrate.report.page import framed, planned
+
+        return framed(planned(self))
+
     def filled(self, values: Mapping[Address, Array], grade: Grade) -> Plan:
         """The plan with recovered values for variables that were missing, or that are replaced."""
         moves = []

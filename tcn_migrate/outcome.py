@@ -51,6 +51,22 @@ class Outcome:
             self._model = load(self.output, self.custom_objects, target=self.plan.target)
         return self._model
 
+    def report(self) -> str:
+        """The page that shows what was done, as one HTML document; the source is read once more, for checksums.
+
+        Raises:
+            MigrationError: the source is not there any more, or damaged.
+        """
+        from tcn_migrate.report.page import migrated
+
+        return migrated(self)
+
+    def _repr_html_(self) -> str:
+        """The page, in a notebook."""
+        from tcn_migrate.report.page import framed
+
+        return framed(self.report())
+
     def as_json(self) -> dict[str, Any]:
         """The outcome for machines."""
         return {

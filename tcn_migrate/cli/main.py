@@ -14,6 +14,7 @@ _COMMANDS = {
     "migrate": "tcn_migrate.cli.migrate",
     "inspect": "tcn_migrate.cli.inspect",
     "plan": "tcn_migrate.cli.plan",
+    "verify": "tcn_migrate.cli.verify",
     "batch": "tcn_migrate.cli.batch",
 }
 
@@ -51,6 +52,13 @@ Examples:
   tcn-migrate inspect old.h5             say what is in a file
   tcn-migrate plan old.h5                print every move before anything is done
   tcn-migrate batch models --to new      migrate a folder of checkpoints
+  tcn-migrate verify new.keras --against old.h5    compare two files
+
+\b
+Completion of commands and options in a shell:
+  bash  eval "$(_TCN_MIGRATE_COMPLETE=bash_source tcn-migrate)"
+  zsh   eval "$(_TCN_MIGRATE_COMPLETE=zsh_source tcn-migrate)"
+  fish  _TCN_MIGRATE_COMPLETE=fish_source tcn-migrate | source
 
 \b
 Exit codes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,9 @@ Examples:
 @click.option("--overwrite", is_flag=True, help="Replace NEW if it exists.")
 @click.option("--verify/--no-verify", default=True, help="Load the new file and prove that it computes the same.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
-@click.option("--report", type=click.Path(path_type=Path), metavar="FILE", help="Write what was done, as JSON.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE", help="Write what was done: a page (.html), or JSON."
+)
 @options.machine
 def command(
     old: Path,
@@ -69,15 +70,17 @@ def command(
 
     Without NEW: OLD with the suffix .keras, never OLD itself.
     """
-    from tcn_migrate.migration import migrate
+    from tcn_migrate.migration import default_output, migrate
 
+    if report is not None and _same(report, old, new or default_output(old)):
+        raise click.BadParameter("is OLD or NEW itself.", param_hint="--report")
     with show.failures(str(old), machine=machine, report=report), show.progress(quiet or machine) as said:
         classes = options.load_custom_objects(custom_objects)
         outcome = migrate(
             old, new, custom_objects=classes, calibration=list(calibration) or None, progress=said, **settings
         )
         if report is not None:
-            report.write_text(json.dumps(outcome.as_json(), indent=1))
+            show.write_report(report, outcome.as_json, outcome.report)
     if machine:
         show.as_json(outcome.as_json())
         return
@@ -85,3 +88,8 @@ def command(
         show.warning(text)
     if not quiet:
         show.migrated(outcome)
+
+
+def _same(report: Path, *others: Path) -> bool:
+    """Whether the report would be written over a checkpoint, or into one that is a folder."""
+    return any(other.resolve() in (report.resolve(), *report.resolve().parents) for other in others)

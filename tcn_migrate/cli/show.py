@@ -36,7 +36,11 @@ def failures(source: str, *, machine: bool = False, report: Path | None = None) 
     except MigrationError as error:
         content = {"source": source, "error": error.kind, "message": str(error), "exit_code": error.exit_code}
         if report is not None:
-            report.write_text(json.dumps(content, indent=1))
+            refusal = error
+            try:
+                write_report(report, lambda: content, lambda: _refused(source, refusal))
+            except MigrationError as second:
+                click.echo(f"error: {second}", err=True)
         if machine:
             as_json(content)
         else:
@@ -46,6 +50,26 @@ def failures(source: str, *, machine: bool = False, report: Path | None = None) 
     except KeyboardInterrupt:
         click.echo("stopped; nothing was written", err=True)
         raise SystemExit(130) from None
+
+
+def write_report(report: Path, content: Callable[[], Any], page: Callable[[], str]) -> None:
+    """Writes what was done: the page if the file's suffix is .html or .htm, else JSON.
+
+    Raises:
+        MigrationError: it cannot be written.
+    """
+    as_page = report.suffix.lower() in (".html", ".htm")
+    text = page() if as_page else json.dumps(content(), indent=1)
+    try:
+        report.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise MigrationError(f"the report cannot be written ({error.strerror})", address=quoted(report)) from None
+
+
+def _refused(source: str, error: MigrationError) -> str:
+    from tcn_migrate.report.page import refused
+
+    return refused(source, error)
 
 
 @contextlib.contextmanager

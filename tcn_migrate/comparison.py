@@ -1,0 +1,196 @@
+"""A migrated file held against the old one's arrays, or against recorded predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tcn_migrate.containers import read_checkpoint
+from tcn_migrate.errors import MigrationError, foreseen, quoted
+from tcn_migrate.limits import DEFAULT_BYTES, check_source
+from tcn_migrate.migration import plan as plan_of
+from tcn_migrate.moves import Array, Plan
+from tcn_migrate.naming.entries import spoken
+from tcn_migrate.recovery.files import read_recorded
+
+SINGLE_TOLERANCE = 1e-4
+"""Largest difference of float32 predictions that is rounding, in standard deviations of the recorded ones."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One variable or output, compared.
+
+    Attributes:
+        name: of it, safe to print.
+        largest: the largest absolute difference; NaN if a value is finite on one side alone, or a shape differs.
+        scaled: the same in standard deviations of what was expected.
+        equal: every bit is the same.
+        note: why nothing could be compared, if so.
+    """
+
+    name: str
+    largest: float
+    scaled: float
+    equal: bool
+    note: str | None = None
+
+
+def compare_variables(
+    new: Path,
+    old: Path,
+    *,
+    architecture: Path | None = None,
+    last_step: bool = False,
+    custom_objects: Mapping[str, Any] | None = None,
+    max_bytes: int = DEFAULT_BYTES,
+) -> Iterator[Difference]:
+    """Holds every variable of a migrated file against what the old file holds; without Keras.
+
+    Args:
+        new: a file that `tcn_migrate.migrate` wrote.
+        old: the file that it was made of, or another one of the same model.
+        architecture, last_step, custom_objects, max_bytes: as for `migrate`, of the old file.
+
+    Returns:
+        A difference for each variable. One that the old file does not hold (a recovered norm) has a note and counts
+        as equal; one that the new file does not hold, or that only it holds, does not.
+
+    Raises:
+        MigrationError: a file cannot be read, or the new one was not written by this package.
+    """
+    with foreseen():
+        check_source(new, max_bytes)
+        target = _target_of(new)
+        arrays = dict(read_checkpoint(new).arrays)
+    plan = plan_of(
+        old,
+        architecture=architecture,
+        target=target,
+        last_step=last_step,
+        custom_objects=custom_objects,
+        max_bytes=max_bytes,
+    )
+    return _compared(plan, arrays)
+
+
+def _compared(plan: Plan, arrays: dict[str, Any]) -> Iterator[Difference]:
+    """Each variable, by its path in the new file; what is left of the new file's arrays at the end is nobody's."""
+    with foreseen():
+        for move in plan.moves:
+            name, held = spoken(move.address), arrays.pop(move.target, None)
+            if held is None:
+                yield Difference(name, np.nan, np.nan, False, "is not in the new file")
+            else:
+                yield difference(name, held.read(), move.values())
+        for address, (target, _) in plan.missing.items():
+            held = arrays.pop(target, None)
+            note = "is not in the old file" if held is not None else "is in neither file"
+            yield Difference(spoken(address), np.nan, np.nan, held is not None, note)
+        for name in arrays:
+            if name.startswith(("layers/", "_layer_checkpoint_dependencies/")):
+                yield Difference(quoted(name)[1:-1], np.nan, np.nan, False, "is only in the new file")
+
+
+def compare_predictions(
+    new: Path, golden: Path, *, custom_objects: Mapping[str, Any] | None = None, max_bytes: int = DEFAULT_BYTES
+) -> list[Difference]:
+    """Holds a migrated model's predictions against recorded ones.
+
+    Args:
+        new: a file that `tcn_migrate.migrate` wrote. It is planned first, so that a file that would be refused is
+            never opened in Keras.
+        golden: an .npz of inputs `x` and predictions `y` (or `x0`, `x1`, ... and `y0`, `y1`, ...).
+        custom_objects: your own classes by name.
+        max_bytes: as for `migrate`.
+
+    Returns:
+        A difference for each output.
+
+    Raises:
+        MigrationError: a file cannot be read, or the recordings do not fit the model.
+    """
+    from tcn_migrate.verify import load, no_larger_than, quiet
+
+    check_source(new, max_bytes)
+    with foreseen():
+        target = _target_of(new)
+    planned = plan_of(new, custom_objects=custom_objects, max_bytes=max_bytes)
+    with foreseen():
+        with no_larger_than(replace(planned, target=target)):
+            model = load(new, custom_objects, target=target)
+        names = [tensor.name for tensor in model.inputs]
+        shapes = [tuple(tensor.shape) for tensor in model.inputs]
+        inputs, wanted = read_recorded(golden, names, shapes, len(model.outputs))
+        if any(array.dtype.kind not in "biuf" for array in (*inputs, *wanted)):
+            raise MigrationError("does not hold numbers", address=quoted(golden))
+        try:
+            with quiet():
+                got = model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
+        except Exception as error:
+            raise MigrationError(
+                f"the recorded inputs do not fit the model ({type(error).__name__})",
+                address=quoted(golden),
+                expected=", ".join(str(shape) for shape in shapes),
+                found=", ".join(str(array.shape) for array in inputs),
+            ) from None
+        outputs = _in_order(got, model.output_names)
+        return [
+            difference(quoted(name, 60)[1:-1], np.asarray(output), expected)
+            for name, output, expected in zip(model.output_names, outputs, wanted, strict=True)
+        ]
+
+
+def difference(name: str, got: Array, wanted: Array) -> Difference:
+    """How far two arrays are apart."""
+    if got.shape != wanted.shape:
+        note = f"has shape {got.shape} instead of {wanted.shape}"
+        return Difference(name, np.nan, np.nan, False, note)
+    equal = got.dtype == wanted.dtype and got.tobytes() == wanted.tobytes()
+    if equal or not got.size:
+        return Difference(name, 0.0, 0.0, equal or got.dtype == wanted.dtype)
+    wide, expected = got.astype(np.float64), wanted.astype(np.float64)
+    finite = np.isfinite(expected)
+    if not np.array_equal(finite, np.isfinite(wide)):
+        return Difference(name, np.nan, np.nan, False, "is not finite in the same places")
+    if not finite.any():
+        return Difference(name, 0.0, 0.0, bool(np.array_equal(wide, expected, equal_nan=True)))
+    largest = float(np.abs(wide - expected)[finite].max())
+    # A constant has no deviation; its size stands in.
+    scale = max(float(expected[finite].std()), 1e-3 * float(np.abs(expected[finite]).max()), 1e-12)
+    return Difference(name, largest, largest / scale, False)
+
+
+def _target_of(new: Path) -> str:
+    """The target of the migration that wrote a file.
+
+    Raises:
+        MigrationError: it was not written by this package.
+    """
+    import json
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(new) as archive:
+            member = archive.getinfo("metadata.json")
+            held = json.loads(archive.read(member)) if member.file_size < (1 << 24) else {}
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError):
+        held = {}
+    written = held.get("tcn_migrate") if isinstance(held, dict) else None
+    if not isinstance(written, dict) or written.get("target") not in ("layer", "plain"):
+        raise MigrationError(
+            "was not written by tcn-migrate",
+            address=quoted(new),
+            hint="Name the migrated file first; the old one goes behind --against",
+        )
+    return str(written["target"])
+
+
+def _in_order(got: Any, names: Sequence[str]) -> list[Any]:
+    if isinstance(got, Mapping):
+        return [got[name] for name in names] if all(name in got for name in names) else list(got.values())
+    return list(got) if isinstance(got, list | tuple) else [got]

@@ -1,0 +1,1 @@
+"""The page that shows what a migration did: one HTML file, which needs no network."""

@@ -1,0 +1,352 @@
+"""What the page says, gathered from a migration, a plan, an inspection or a refusal.
+
+Strings out of files pass `quoted` here and are escaped by the template. The page may run its own script and no other:
+its content security policy names that script's hash, and forbids every connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tcn_migrate.errors import DecisionNeeded, MigrationError, quoted
+from tcn_migrate.moves import Move, Plan
+from tcn_migrate.naming.entries import spoken
+from tcn_migrate.recovery.diagnose import INITIAL
+from tcn_migrate.report.picture import (
+    GRADES,
+    PLOT_HEIGHT,
+    PLOT_WIDTH,
+    Picture,
+    Plot,
+    channel_plot,
+    curve_plot,
+    model_picture,
+    tcn_picture,
+)
+
+if TYPE_CHECKING:
+    from tcn_migrate.outcome import Outcome
+    from tcn_migrate.recovery.recover import Recovery
+
+MOST_TCNS = 16
+MOST_PLOTS = 64
+
+MEANINGS = {
+    "copied": "bit for bit what the old file holds",
+    "folded": "weight norm's product of two stored arrays",
+    "rescaled": "a repair multiplies some columns, so that today's Keras computes the same",
+    "refitted": "found from recorded predictions",
+    "measured": "measured from data like the training data",
+    "initialized": "started afresh; has to be trained",
+    "missing": "not in the old file, and not recovered",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variable in the table."""
+
+    address: str
+    sources: str
+    target: str
+    shape: str
+    checksum: str
+    grade: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on one page, ready to print.
+
+    Attributes:
+        title: of the page.
+        verdict: what came of it, in one sentence.
+        state: "good", "doubtful" or "bad", which colours the verdict.
+        warnings: what the user should know.
+        commands: what to do next: a description and what to type.
+        facts: what the file was: a name and a value.
+        pictures: of the model and of each TCN.
+        rows: every variable.
+        counts: how many variables are of each grade, with what the grade means.
+        evidence: what verification saw, in sentences.
+        differences: for each TCN its largest difference.
+        recovery: what was recovered, and what it is worth.
+        plots: of recovered norms.
+        norms: for an inspection, each norm and its state.
+        repairs: what was changed in the config.
+        ignored: arrays that are not used, with the reason.
+    """
+
+    title: str
+    verdict: str
+    state: str
+    warnings: Sequence[str] = ()
+    commands: Sequence[tuple[str, str]] = ()
+    facts: Sequence[tuple[str, str]] = ()
+    pictures: Sequence[Picture] = ()
+    rows: Sequence[Row] = ()
+    counts: Sequence[tuple[str, int, str]] = ()
+    evidence: Sequence[str] = ()
+    differences: Sequence[tuple[str, str]] = ()
+    recovery: Sequence[str] = ()
+    plots: Sequence[Plot] = ()
+    plots_left_out: int = 0
+    norms: Sequence[tuple[str, str, str]] = ()
+    repairs: Sequence[str] = ()
+    ignored: Sequence[tuple[str, str]] = ()
+
+
+def migrated(outcome: Outcome) -> str:
+    """The page of a migration.
+
+    Args:
+        outcome: of `tcn_migrate.migrate`. The arrays are read once more, for their checksums.
+
+    Returns:
+        One HTML document.
+
+    Raises:
+        MigrationError: the source is not there any more, or damaged.
+    """
+    plan, evidence, recovery = outcome.plan, outcome.evidence, outcome.recovery
+    output = _safe(outcome.output)
+    if recovery is not None:
+        verdict, state = f"Migrated to {output}; {len(recovery.norms)} norms were {recovery.grade}", "doubtful"
+    elif evidence is None:
+        verdict, state = f"Migrated to {output}, not verified", "doubtful"
+    else:
+        verdict, state = f"Migrated exactly to {output}, and verified", "good"
+    proof = ["The new file was not loaded to verify it (--no-verify)."]
+    differences: list[tuple[str, str]] = []
+    if evidence is not None:
+        proof = [
+            f"{evidence.bit_exact} of {evidence.variables} variables of the loaded model are bit for bit the source's."
+        ]
+        if evidence.recomputed:
+            proof.append(f"{evidence.recomputed} are bit for bit what the plan made of the source's arrays.")
+        differences = [(spoken(a), f"{value:.2g}") for a, value in evidence.tcn_differences.items()]
+    if recovery is not None and recovery.held_back is not None:
+        proof.append(f"Predictions held back from the fit differ by {recovery.held_back:.1e} standard deviations.")
+    plots, left_out = _plots(plan, recovery)
+    imported = "import keras, tcn_migrate" if plan.target == "layer" else "import keras"
+    path = _safe(str(outcome.output))
+    return rendered(
+        Page(
+            title=f"{_safe(Path(plan.origin.path).name)}: migrated",
+            verdict=verdict,
+            state=state,
+            warnings=(*(recovery.sentences if recovery else ()), *outcome.warnings),
+            commands=[
+                ("Load it in Python", f"{imported}; model = keras.saving.load_model({path!r})"),
+                ("Compare it with the old file", _command("verify", outcome.output, "--against", plan.origin.path)),
+                (
+                    "Compare it with recorded predictions",
+                    _command("verify", outcome.output, "--golden", "recorded.npz"),
+                ),
+            ],
+            evidence=proof,
+            differences=differences,
+            recovery=_disagreements(recovery),
+            plots=plots,
+            plots_left_out=left_out,
+            **_of_plan(plan, checksums=True),
+        )
+    )
+
+
+def planned(plan: Plan) -> str:
+    """The page of a plan; as planning itself, it reads no array."""
+    missing = f"; {len(plan.missing)} variables are missing" if plan.missing else ""
+    return rendered(
+        Page(
+            title=f"{_safe(Path(plan.origin.path).name)}: plan",
+            verdict=f"Would be migrated: {len(plan.moves)} variables{missing}",
+            state="doubtful" if plan.missing else "good",
+            warnings=plan.warnings,
+            commands=[("Migrate it", _command("migrate", plan.origin.path))],
+            **_of_plan(plan, checksums=False),
+        )
+    )
+
+
+def inspected(seen: Mapping[str, Any]) -> str:
+    """The page of an inspection, of what `tcn_migrate.inspect` returns."""
+    facts = [
+        ("File", _safe(seen["path"])),
+        ("Container", _safe(seen["container"])),
+        ("Written by Keras", _safe(seen["keras_version"] or "not said")),
+        ("SHA-256", seen["sha256"]),
+        ("Variables", ", ".join(f"{count} {grade}" for grade, count in seen["variables"].items()) or "none"),
+    ]
+    norms = []
+    for tcn in seen["tcns"]:
+        facts.append(
+            (
+                f"TCN {_safe(tcn['layer'])}",
+                f"{tcn['releases']}, filters {tcn['nb_filters']}, kernel size {tcn['kernel_size']}, "
+                f"stacks {tcn['nb_stacks']}, dilations {_safe(tcn['dilations'])}, {tcn['padding']}, "
+                f"{tcn['norm'] or 'no'} norm{', weight norm' if tcn['weight_norm'] else ''}",
+            )
+        )
+        for name, norm in tcn["norms"].items():
+            lost = f" ({', '.join(norm['lost'])})" if norm["lost"] else ""
+            norms.append((f"{_safe(tcn['layer'])} / {name}", f"{norm['state']}{lost}", _safe(norm["stored_at"] or "")))
+    return rendered(
+        Page(
+            title=f"{_safe(Path(seen['path']).name)}: inspection",
+            verdict=seen["verdict"],
+            state="good" if seen["exit_code"] == 0 else "doubtful",
+            warnings=seen["warnings"],
+            commands=[("Migrate it", _command("migrate", seen["path"]))],
+            facts=facts,
+            norms=norms,
+            repairs=seen["repairs"],
+        )
+    )
+
+
+def refused(source: str | Path, error: MigrationError) -> str:
+    """The page of a file that was not migrated, and why."""
+    facts = [("File", _safe(source)), ("Kind of failure", error.kind), ("Exit code", str(error.exit_code))]
+    for name, value in (("Where", error.address), ("Expected", error.expected), ("Found", error.found)):
+        if value is not None:
+            facts.append((name, str(value)))
+    decide = isinstance(error, DecisionNeeded)
+    return rendered(
+        Page(
+            title=f"{_safe(Path(source).name)}: {'a decision is needed' if decide else 'not migrated'}",
+            verdict=f"{'A decision is needed' if decide else 'Not migrated'}: {error}",
+            state="doubtful" if decide else "bad",
+            warnings=[error.hint] if error.hint else [],
+            commands=[("See what is in the file", _command("inspect", source))],
+            facts=facts,
+        )
+    )
+
+
+def rendered(page: Page) -> str:
+    """One HTML document, with nothing in it from elsewhere."""
+    import jinja2
+
+    files = resources.files("tcn_migrate.report")
+    style = files.joinpath("page.css").read_text("utf-8")
+    script = files.joinpath("page.js").read_text("utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(files.joinpath("page.html").read_text("utf-8"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return template.render(
+        page=page,
+        style=style,
+        script=script,
+        digest=digest,
+        plot_width=PLOT_WIDTH,
+        plot_height=PLOT_HEIGHT,
+    )
+
+
+def framed(document: str) -> str:
+    """A page in a frame of its own, for a notebook: neither's style or script reaches the other."""
+    return (
+        f'<iframe srcdoc="{html.escape(document)}" sandbox="allow-scripts" title="tcn-migrate report" '
+        'style="width:100%;height:40rem;border:1px solid #8888"></iframe>'
+    )
+
+
+def _of_plan(plan: Plan, *, checksums: bool) -> dict[str, Any]:
+    rows = [_row(move, checksums) for move in plan.moves]
+    rows += [
+        Row(spoken(address), "", _safe(target), _shape(shape), "", "missing")
+        for address, (target, shape) in plan.missing.items()
+    ]
+    tally = {grade: sum(row.grade == grade for row in rows) for grade in GRADES}
+    origin = plan.origin
+    facts = [
+        ("File", _safe(origin.path)),
+        ("Container", _safe(origin.container)),
+        ("Written by Keras", _safe(origin.keras_version or "not said")),
+        ("Backend", _safe(origin.backend or "not said")),
+        ("SHA-256", _safe(origin.sha256)),
+        ("Target", "plain: Keras's own layers only" if plan.target == "plain" else "layer: with tcn_migrate.TCN"),
+    ]
+    for address, reading in plan.tcns.items():
+        norm = f"{reading.norm} norm" if reading.norm else "no norm"
+        counted = "; its norms lay under names that the session counted" if reading.session_numbered else ""
+        facts.append(
+            (
+                f"TCN {spoken(address)}",
+                f"generation {reading.generation.name}, as keras-tcn {reading.generation.releases}; "
+                f"{reading.settings.blocks} blocks, {norm}{counted}",
+            )
+        )
+    drawn = list(plan.tcns.values())[:MOST_TCNS]
+    return {
+        "facts": facts,
+        "pictures": [model_picture(plan), *(tcn_picture(plan, reading) for reading in drawn)],
+        "rows": rows,
+        "counts": [(grade, count, MEANINGS[grade]) for grade, count in tally.items() if count],
+        "repairs": [f"{_safe(r.layer)}: {r.sentence}" for r in plan.repairs],
+        "ignored": [(_safe(name), reason) for name, reason in plan.ignored.items()],
+    }
+
+
+def _row(move: Move, checksums: bool) -> Row:
+    digest = ""
+    if checksums:
+        digest = hashlib.sha256(np.ascontiguousarray(move.values()).tobytes()).hexdigest()[:16]
+    sources = ", ".join(_safe(source.name) for source in move.sources)
+    return Row(spoken(move.address), sources, _safe(move.target), _shape(move.shape), digest, move.grade)
+
+
+def _plots(plan: Plan, recovery: Recovery | None) -> tuple[list[Plot], int]:
+    """The fit's curve, and each recovered variable before and after."""
+    if recovery is None:
+        return [], 0
+    found: list[Plot] = []
+    if len(recovery.curve) > 1:
+        found.append(
+            curve_plot("Error on recordings that were held back, in standard deviations, by step", recovery.curve)
+        )
+    held = {(*tcn, *below): array for tcn, reading in plan.tcns.items() for below, array in reading.found.items()}
+    recovered = [move for move in plan.moves if not move.sources and len(move.shape) == 1]
+    for move in recovered[:MOST_PLOTS]:
+        after = move.values().astype(np.float64).tolist()
+        stored = held.get(move.address)
+        before = [INITIAL.get(move.address[-1], 0.0)] * len(after)
+        if stored is not None and stored.shape == move.shape and stored.flaw is None:
+            before = stored.read().astype(np.float64).tolist()
+        found.append(channel_plot(spoken(move.address), before, after))
+    return found, max(0, len(recovered) - MOST_PLOTS)
+
+
+def _disagreements(recovery: Recovery | None) -> list[str]:
+    if recovery is None:
+        return []
+    return [
+        f"{spoken(norm)}: half of the data disagrees with all of it by {value:.2g} standard deviations"
+        for norm, value in (recovery.disagreement or {}).items()
+    ]
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " × ".join(str(size) for size in shape) or "scalar"
+
+
+def _command(*words: object) -> str:
+    return _safe(shlex.join(["tcn-migrate", *(str(word) for word in words)]))
+
+
+def _safe(text: object) -> str:
+    """A string out of a file or a path, harmless and of a length that fits."""
+    return quoted(text, 300)[1:-1]
