@@ -29,6 +29,7 @@ class StoredArray:
         stored_bytes: how many bytes the file really spends on it.
         flaw: why the values cannot be trusted (a link out of the file, never written, an odd filter), or None. An
             array that nobody needs may have a flaw; one that is claimed may not.
+        contiguous: it lies in the file in one piece and unpacked.
     """
 
     name: str
@@ -37,6 +38,7 @@ class StoredArray:
     read: Callable[[], np.ndarray[Any, Any]] = field(repr=False, compare=False)
     stored_bytes: int = 0
     flaw: str | None = None
+    contiguous: bool = False
 
 
 def is_floating(array: StoredArray) -> bool:

@@ -156,6 +156,7 @@ def stored_array(name: str, dataset: h5py.Dataset) -> StoredArray:
         flaw = _flaw(dataset)
         shape = tuple(int(size) for size in dataset.shape or ())
         dtype, stored = _dtype(dataset), int(dataset.id.get_storage_size())
+        contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
     except _BROKEN:
         return _flawed((name,), "is damaged")
     if flaw is None and dtype == "":
@@ -173,7 +174,7 @@ def stored_array(name: str, dataset: h5py.Dataset) -> StoredArray:
             return np.asarray(bits.view("<f4").reshape(shape))
         return np.asarray(values, dtype=values.dtype.newbyteorder("=")).reshape(shape)
 
-    return StoredArray(name, shape, dtype or "float32", read, stored, flaw)
+    return StoredArray(name, shape, dtype or "float32", read, stored, flaw, contiguous)
 
 
 def _dtype(dataset: h5py.Dataset) -> str:
