@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -64,7 +64,7 @@ class BatchOutcome:
         target: of the new file; None where only inspected, or where it can have none.
         verdict: in words, the same words for the same end.
         exit_code: what the single command would have ended with.
-        error: the kind of error as in the single command's JSON, or None.
+        error: the kind of error as in the single command's JSON, or how the worker was lost; None where all went well.
         message: the error in full.
         seconds: from start to end, without waiting.
         sha256: of the source, as far as it was read.
@@ -104,7 +104,7 @@ def failed(job: Job, error: MigrationError, verdict: Verdict | None = None) -> B
         job.target,
         verdict or _VERDICTS.get(error.exit_code, "refused"),
         error.exit_code,
-        error=error.kind,
+        error=error.kind if verdict is None else verdict,
         message=str(error),
     )
 
@@ -113,10 +113,8 @@ def work(job: Job) -> BatchOutcome:
     """Does a job."""
     started = time.perf_counter()
     try:
-        with tempfile.TemporaryDirectory(prefix="tcn-migrate-", ignore_cleanup_errors=True) as scratch:
-            outcome = (
-                _inspected(job, Path(scratch)) if job.target is None else _migrated(job, job.target, Path(scratch))
-            )
+        with _scratch(job) as scratch:
+            outcome = _inspected(job, scratch) if job.target is None else _migrated(job, job.target, scratch)
     except MigrationError as error:
         outcome = failed(job, error)
     except MemoryError:
@@ -130,6 +128,17 @@ def work(job: Job) -> BatchOutcome:
             ),
         )
     return replace(outcome, seconds=round(time.perf_counter() - started, 3))
+
+
+@contextlib.contextmanager
+def _scratch(job: Job) -> Iterator[Path]:
+    """A folder for what is fetched and sent; none is made where everything is on this machine."""
+    places = (job.source, job.target or "", str(job.settings.get("architecture")))
+    if not any(map(storage.is_remote, places)):
+        yield Path()
+        return
+    with tempfile.TemporaryDirectory(prefix="tcn-migrate-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def out_of_memory(job: Job) -> BatchOutcome:

@@ -153,7 +153,8 @@ class _Tally:
         self.worst = max(self.worst, outcome.exit_code)
         self._verdicts[outcome.verdict] += 1
         if outcome.error is not None:
-            self._errors[f"{outcome.verdict}: {outcome.error}"] += 1
+            lost = outcome.error == outcome.verdict
+            self._errors[outcome.verdict if lost else f"{outcome.verdict}: {outcome.error}"] += 1
         if outcome.container is not None:
             version = f", Keras {outcome.keras_version}" if outcome.keras_version else ""
             self._origins[f"{outcome.container}{version}"] += 1
