@@ -1,0 +1,84 @@
+"""Each guard is needed: without it the file that it is for is not refused, or not for its reason."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tcn_migrate.config import check, graph
+from tcn_migrate.containers import bounds, hdf5, keras_zip, probe
+from tcn_migrate.errors import MigrationError
+from tcn_migrate.inspection import inspect
+from tests.hostile.table import TABLE, Place
+
+Patch = Callable[[pytest.MonkeyPatch], Any]
+
+
+def flawless(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(hdf5, "_flaw", lambda dataset: None)
+
+
+GUARDS: dict[str, Patch] = {
+    "outside-h5-storage": flawless,
+    "outside-h5-virtual": flawless,
+    "whole-unwritten": flawless,
+    "whole-half-written": flawless,
+    "size-agreeing-unwritten": flawless,
+    "size-many-small-bombs": lambda patch: patch.setattr("tcn_migrate.planning.check_arrays", lambda *a: None),
+    "size-wide-input": lambda patch: patch.setattr("tcn_migrate.planning.check_features", lambda *a: None),
+    "whole-type-<i4": lambda patch: patch.setattr("tcn_migrate.tcn.reading.is_floating", lambda array: True),
+    "size-config-bomb": lambda patch: patch.setattr(keras_zip, "LARGEST_JSON", 1 << 34),
+    "size-directory": lambda patch: patch.setattr(keras_zip, "_LARGEST_DIRECTORY", 1 << 34),
+    "size-weights-bomb": lambda patch: patch.setattr(keras_zip, "LARGEST_EXPANSION", 1 << 34),
+    "size-json-values": lambda patch: patch.setattr(bounds, "MOST_VALUES", 1 << 34),
+    "size-infinite": lambda patch: patch.setattr(bounds, "_refuse_odd_numbers", lambda *a: None),
+    "size-deep-graph": lambda patch: patch.setattr(graph, "_DEEPEST", 1 << 34),
+    "size-zeros": lambda patch: patch.setattr(graph, "_referenced", lambda call: [("tcn", 0, 0)]),
+    "size-circle": lambda patch: patch.setattr(graph, "_check_order", lambda needs: None),
+    "outside-vocabulary": lambda patch: patch.setattr(check, "_LOOKUPS", frozenset()),
+    "size-out-of-vocabulary": lambda patch: patch.setattr(check, "_LARGEST_OF", {}),
+    "runs-activation": lambda patch: patch.setattr("tcn_migrate.tcn.settings.read_activation", lambda *a: "relu"),
+}
+
+
+@pytest.mark.parametrize("id", GUARDS)
+def test_without_its_guard_the_file_is_not_refused_for_its_reason(
+    id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = next(row for row in TABLE if row.id == id)
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/secret.txt").write_text("x")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(probe, "withstands", lambda path: None)
+    made = hostile.make(Place(tmp_path / "secret", tmp_path / "canary"))
+    path = tmp_path / f"old{hostile.suffix}"
+    path.write_bytes(made)
+    with pytest.raises(MigrationError) as guarded:
+        inspect(path)
+
+    GUARDS[id](monkeypatch)
+
+    assert refusal(path) != str(guarded.value)
+
+
+def refusal(path: Path) -> str:
+    try:
+        inspect(path)
+    except MigrationError as error:
+        return str(error)
+    return "none"
+
+
+def test_hdf5_reads_a_heap_without_end_in_another_process_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.hostile.bend import endless_heap
+
+    path = tmp_path / "old.h5"
+    path.write_bytes(endless_heap())
+    monkeypatch.setattr(probe, "CPU_SECONDS", 1)
+
+    with pytest.raises(MigrationError, match="damaged"):
+        probe.withstands(path)
