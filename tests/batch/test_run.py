@@ -24,6 +24,7 @@ from tcn_migrate.cli.main import main
 from tcn_migrate.errors import MigrationError
 from tests.batch import archive, poison
 from tests.cases import FIXTURES
+from tests.readme import python_blocks
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -326,23 +327,24 @@ def test_interrupted_it_stops_cleanly_and_says_how_to_go_on(tmp_path: Path, how:
     assert list((tmp_path / "new").rglob("*.part")) == []
 
 
-def test_a_script_of_a_dozen_lines_migrates_a_folder_and_one_without_a_guard_is_told(tmp_path: Path) -> None:
-    archive.copies(tmp_path / "models", 2)
-    call = "[print(o.verdict) for o in tcn_migrate.migrate_many('models', 'new', workers=1, verify=False)]"
-    (tmp_path / "good.py").write_text(f"import tcn_migrate\nif __name__ == '__main__':\n    {call}\n")
-    (tmp_path / "bad.py").write_text(f"import tcn_migrate\n{call.replace('new', 'other')}\n")
+def test_the_script_of_the_readme_migrates_a_folder_and_one_without_a_guard_is_told(tmp_path: Path) -> None:
+    archive.copies(tmp_path / "models", 1)
+    archive.copies(tmp_path / "models", 1, "torn.keras")
+    (tmp_path / "models" / "torn.keras").write_bytes(b"PK")
+    (script,) = [block for block in python_blocks((ROOT / "README.md").read_text()) if "migrate_many" in block]
+    call = 'tcn_migrate.migrate_many("models", "migrated"'
+    assert call in script
+    (tmp_path / "good.py").write_text(script.replace(call, f"{call}, workers=1, verify=False"))
+    (tmp_path / "bad.py").write_text(f"import tcn_migrate\nlist({call.replace('migrated', 'other')}))\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     good, bad = (
-        subprocess.run(
-            [sys.executable, name],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+        subprocess.run([sys.executable, name], cwd=tmp_path, env=environment, capture_output=True, text=True)
         for name in ("good.py", "bad.py")
     )
 
-    assert good.stdout == "migrated\nmigrated\n", good.stderr
+    assert good.stdout.startswith(str(tmp_path / "models" / "torn.keras: refused: ")), good.stderr
+    assert (good.returncode, good.stdout.count("\n")) == (1, 1)
+    assert [path.name for path in (tmp_path / "migrated").glob("*.keras")] == ["model-0000.keras"]
     assert "if __name__ == '__main__':" in bad.stderr
     assert bad.returncode == 1
 
