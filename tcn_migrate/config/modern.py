@@ -13,16 +13,10 @@ from tcn_migrate.config.lambdas import replace_lambdas
 from tcn_migrate.config.nested import repair_nested_models
 from tcn_migrate.config.neutral import neutral
 from tcn_migrate.config.normal import normal_form
+from tcn_migrate.config.operators import replace_operators
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs import repair_layers
 from tcn_migrate.config.repairs.change import Address, Transform
-
-try:
-    from tcn_migrate.config.operators import replace_operators
-except ImportError:  # until it exists
-
-    def replace_operators(config: Json) -> tuple[Json, list[Repair]]:
-        return config, []
 
 
 @dataclass(frozen=True)
