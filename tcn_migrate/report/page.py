@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import shlex
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from tcn_migrate.outcome import Outcome
     from tcn_migrate.recovery.recover import Recovery
 
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 MOST_TCNS = 16
 MOST_PLOTS = 64
 
@@ -50,6 +52,18 @@ MEANINGS = {
     "initialized": "started afresh; has to be trained",
     "missing": "not in the old file, and not recovered",
 }
+
+_WAYS = (
+    ("With recorded predictions of the old model", ("--reference", "recorded.npz")),
+    ("With inputs like the training data", ("--calibrate", "inputs.npz")),
+    ("Start afresh with what is lost, and train again", ("--reinitialize",)),
+    ("Take what is suspect as it is", ("--keep-suspect",)),
+    ("Give the model's JSON", ("--architecture", "model.json")),
+    ("Give your own classes", ("--custom-objects", "package.module")),
+    ("It was written by keras-tcn 2.9.1", ("--last-step",)),
+    ("Replace the file that is there", ("--overwrite",)),
+)
+"""What a hint may name, as commands to copy."""
 
 
 @dataclass(frozen=True)
@@ -222,13 +236,17 @@ def refused(source: str | Path, error: MigrationError) -> str:
         if value is not None:
             facts.append((name, str(value)))
     decide = isinstance(error, DecisionNeeded)
+    problem = f"{error.address}: {error.problem}" if error.address else error.problem
     return rendered(
         Page(
             title=f"{_safe(Path(source).name)}: {'a decision is needed' if decide else 'not migrated'}",
-            verdict=f"{'A decision is needed' if decide else 'Not migrated'}: {error}",
+            verdict=f"{'A decision is needed' if decide else 'Not migrated'}: {problem}",
             state="doubtful" if decide else "bad",
             warnings=[error.hint] if error.hint else [],
-            commands=[("See what is in the file", _command("inspect", source))],
+            commands=[
+                *((what, _command("migrate", source, *words)) for what, words in _ways(error.hint or "")),
+                ("See what is in the file", _command("inspect", source)),
+            ],
             facts=facts,
         )
     )
@@ -242,7 +260,7 @@ def rendered(page: Page) -> str:
     style = files.joinpath("page.css").read_text("utf-8")
     script = files.joinpath("page.js").read_text("utf-8")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
     )
     template = environment.from_string(files.joinpath("page.html").read_text("utf-8"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -276,7 +294,7 @@ def _of_plan(plan: Plan, *, checksums: bool) -> dict[str, Any]:
         ("File", _safe(origin.path)),
         ("Container", _safe(origin.container)),
         ("Written by Keras", _safe(origin.keras_version or "not said")),
-        ("Backend", _safe(origin.backend or "not said")),
+        *([("Backend", _safe(origin.backend))] if origin.backend else []),
         ("SHA-256", _safe(origin.sha256)),
         ("Target", "plain: Keras's own layers only" if plan.target == "plain" else "layer: with tcn_migrate.TCN"),
     ]
@@ -319,7 +337,7 @@ def _plots(plan: Plan, recovery: Recovery | None) -> tuple[list[Plot], int]:
             curve_plot("Error on recordings that were held back, in standard deviations, by step", recovery.curve)
         )
     held = {(*tcn, *below): array for tcn, reading in plan.tcns.items() for below, array in reading.found.items()}
-    recovered = [move for move in plan.moves if not move.sources and len(move.shape) == 1]
+    recovered = [move for move in plan.moves if move.grade in ("refitted", "measured") and len(move.shape) == 1]
     for move in recovered[:MOST_PLOTS]:
         after = move.values().astype(np.float64).tolist()
         stored = held.get(move.address)
@@ -341,6 +359,21 @@ def _disagreements(recovery: Recovery | None) -> list[str]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " × ".join(str(size) for size in shape) or "scalar"
+
+
+def _ways(hint: str) -> list[tuple[str, tuple[str, ...]]]:
+    """What a hint names; ways to recover a norm need one more option where it is suspect and not missing."""
+    suspect = ("--remeasure", "suspect") if "--remeasure suspect" in hint else ()
+    recovering = ("--reference", "--calibrate", "--reinitialize")
+    named = [(what, words) for what, words in _WAYS if words[0] in hint]
+    return [(what, (*words, *suspect) if words[0] in recovering else words) for what, words in named]
+
+
+def _visible(value: object) -> object:
+    """Text with nothing in it that hides or turns other text; markup of the template's own is left as it is."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "".join(c if unicodedata.category(c) not in _INVISIBLE else ascii(c)[1:-1] for c in value)
 
 
 def _command(*words: object) -> str:

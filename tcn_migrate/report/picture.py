@@ -103,8 +103,9 @@ def model_picture(plan: Plan) -> Picture:
     grades = grades_of(plan)
     entries = list(_entries(plan.config, ()))
     shown = entries[:MOST_LAYERS]
-    row, left, boxes = 40.0, 96.0, []
     places = {address: index for index, (address, _, _) in enumerate(shown)}
+    jumps = any(places.get(a, index) < index - 1 for index, (_, _, feeding) in enumerate(shown) for a in feeding)
+    row, left, boxes = 40.0, 96.0 if jumps else 8.0, []
     for index, (address, entry, _) in enumerate(shown):
         indent = 22.0 * min(len(address) - 1, 6)
         tcn = plan.tcns.get(address)
@@ -128,7 +129,7 @@ def model_picture(plan: Plan) -> Picture:
                 paths.append(f"M{a:g} {up:g}C{a - reach:g} {up:g} {b - reach:g} {down:g} {b:g} {down:g}")
     height = 16 + row * len(shown)
     title = f"The model's {len(entries)} layers"
-    return Picture(title, 540, height, tuple(boxes), tuple(paths), len(entries) - len(shown))
+    return Picture(title, left + 428, height, tuple(boxes), tuple(paths), len(entries) - len(shown))
 
 
 def _entries(model: Json, address: Address) -> Iterator[tuple[Address, Json, tuple[Address, ...]]]:
@@ -164,7 +165,7 @@ def tcn_picture(plan: Plan, reading: TCNReading) -> Picture:
     """The blocks of one TCN in the order of computation, in rows."""
     grades, settings = grades_of(plan), reading.settings
     shown = min(settings.blocks, MOST_BLOCKS)
-    width, height, gap, across = 116.0, 62.0, 20.0, 5
+    width, height, gap, across = 150.0, 62.0, 20.0, 5
     boxes: list[Box] = []
 
     def put(lines: Iterable[str], below: Address | None) -> None:

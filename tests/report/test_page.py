@@ -1,0 +1,255 @@
+"""The page says everything, runs nothing of a file's, and needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import tcn_migrate
+from tcn_migrate.checkpoint import Origin, StoredArray
+from tcn_migrate.cli.main import main
+from tcn_migrate.config.repair import Repair
+from tcn_migrate.errors import MigrationError
+from tcn_migrate.moves import Move, Plan, copied
+from tcn_migrate.naming.entries import spoken
+from tcn_migrate.outcome import Outcome
+from tcn_migrate.recovery.recover import Recovery
+from tcn_migrate.report import page
+from tcn_migrate.verify import Evidence
+from tests.cases import case
+
+EVIL = "<script>alert(1)</script><img src=http://evil.example onerror='x'>\x1b[31m\u202e\"'}}{{7*7}}"
+NUMBERED = case("keras3/numbers-cross-10-k333").source
+STRIPPED = case("keras3/norms-stripped").source
+
+
+class Seen(HTMLParser):
+    """The tags of a document, with their attributes."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return tcn_migrate.migrate(NUMBERED, tmp_path_factory.mktemp("new") / "new.keras", verify=False)
+
+
+def hostile_outcome(tmp_path: Path) -> Outcome:
+    """A migration of which every string that a file can choose is hostile."""
+    array = StoredArray(EVIL, (2,), "float32", lambda: np.ones(2, np.float32))
+    layer = {"module": EVIL, "class_name": EVIL, "config": {"name": EVIL}, "name": EVIL, "inbound_nodes": []}
+    plan = Plan(
+        origin=Origin(EVIL, EVIL, EVIL, EVIL, EVIL),
+        target="layer",
+        config={"class_name": "Functional", "config": {"layers": [layer]}},
+        moves=(
+            copied((EVIL, EVIL), EVIL, array),
+            Move((EVIL, "gamma"), EVIL, (2,), (), "measured", lambda: np.ones(2, np.float32)),
+        ),
+        missing={(EVIL, "beta"): (EVIL, (2,))},
+        ignored={EVIL: EVIL},
+        repairs=(Repair(EVIL, EVIL, EVIL),),
+        tcns={},
+        warnings=(EVIL,),
+    )
+    recovery = Recovery("measured", ((EVIL,),), (EVIL,), 0.1, (1.0, 0.1), {(EVIL,): 0.1})
+    return Outcome(tmp_path / EVIL.replace("/", "|"), plan, Evidence(1, 1, 0, {(EVIL,): 0.0}), recovery)
+
+
+def pages(tmp_path: Path, outcome: Outcome) -> dict[str, str]:
+    hostile = hostile_outcome(tmp_path)
+    return {
+        "migrated": outcome.report(),
+        "planned": page.planned(outcome.plan),
+        "inspected": page.inspected(tcn_migrate.inspect(STRIPPED)),
+        "hostile": hostile.report(),
+        "hostile plan": page.planned(hostile.plan),
+        "refused": page.refused(EVIL, MigrationError(EVIL, address=EVIL, expected=EVIL, found=EVIL, hint=EVIL)),
+    }
+
+
+def test_a_page_refers_to_nothing_outside_of_itself(tmp_path: Path, outcome: Outcome) -> None:
+    for name, document in pages(tmp_path, outcome).items():
+        seen = Seen(document)
+        for tag, attributes in seen.tags:
+            assert not {"src", "href", "srcset", "action", "data", "poster", "xlink:href"} & attributes.keys(), name
+            assert tag not in {"link", "img", "iframe", "object", "embed", "base", "form", "a"}, name
+            assert not any(key.startswith("on") for key in attributes), name
+        styles = re.findall(r"<style>(.*?)</style>", document, re.DOTALL)
+        assert len(styles) == 1
+        assert "url(" not in styles[0]
+        assert "@import" not in styles[0]
+        policy = next(m["content"] for m in seen.named("meta") if m.get("http-equiv") == "Content-Security-Policy")
+        assert "default-src 'none'" in str(policy)
+
+
+def test_a_name_in_a_file_is_text_and_never_markup(tmp_path: Path, outcome: Outcome) -> None:
+    for name, document in pages(tmp_path, outcome).items():
+        assert len(Seen(document).named("script")) == 1, name
+        assert "<script>alert" not in document
+        if "hostile" in name or name == "refused":
+            assert "&lt;script&gt;alert(1)" in document
+            assert "{{7*7}}" in document  # escaped once, and never taken for a template
+        if "hostile" in name:
+            assert not {"\x1b", "\u202e"} & set(document)
+
+
+def test_every_variable_is_on_the_page_with_where_it_was_and_where_it_is(outcome: Outcome) -> None:
+    document = outcome.report()
+    rows = [a for tag, a in Seen(document).tags if tag == "tr" and "data-address" in a]
+
+    assert [row["data-address"] for row in rows] == [spoken(move.address) for move in outcome.plan.moves]
+    for move in outcome.plan.moves:
+        assert f"<code>{move.sources[0].name}</code>" in document
+        assert f"<code>{move.target}</code>" in document
+
+
+def test_a_checksum_is_of_the_bytes_in_the_new_file(outcome: Outcome) -> None:
+    import hashlib
+
+    from tcn_migrate.containers import read_checkpoint
+
+    document, arrays = outcome.report(), read_checkpoint(outcome.output).arrays
+    for move in outcome.plan.moves:
+        assert hashlib.sha256(arrays[move.target].read().tobytes()).hexdigest()[:16] in document
+
+
+def test_the_picture_shows_each_layer_and_each_block(outcome: Outcome) -> None:
+    selects = {a.get("data-select") for a in Seen(outcome.report()).named("g")}
+
+    assert {"tcn", "dense", "tcn / residual_block_0", "tcn / residual_block_1"} <= selects
+
+
+def test_recovered_norms_are_plotted_and_warned_of(tmp_path: Path) -> None:
+    document = hostile_outcome(tmp_path).report()
+
+    assert document.count("<polyline") == 1
+    assert 'class="after"' in document
+    assert document.index('id="warnings"') < document.index('id="file"')
+
+
+def test_every_table_has_headers_with_a_scope_and_headings_go_down_by_one(tmp_path: Path, outcome: Outcome) -> None:
+    for document in pages(tmp_path, outcome).values():
+        seen = Seen(document)
+        assert all(attributes.get("scope") in ("row", "col") for attributes in seen.named("th"))
+        assert len(seen.named("h1")) == 1
+        assert not seen.named("h3")
+        labels = {a["aria-labelledby"] for tag, a in seen.tags if tag == "section"}
+        assert labels == {a["id"] for a in seen.named("h2")}
+
+
+def test_results_show_as_a_framed_page_in_a_notebook(outcome: Outcome) -> None:
+    for shown in (outcome, outcome.plan, tcn_migrate.inspect(NUMBERED)):
+        tags = Seen(shown._repr_html_()).tags
+        assert [tag for tag, _ in tags] == ["iframe"]
+        assert tags[0][1]["sandbox"] == "allow-scripts"
+        assert str(tags[0][1]["srcdoc"]).startswith("<!doctype html>")
+
+
+def test_the_suffix_of_a_report_says_what_it_is(tmp_path: Path) -> None:
+    def run(*arguments: Any) -> int:
+        return CliRunner().invoke(main, ["migrate", *map(str, arguments), "--no-verify"]).exit_code
+
+    assert run(NUMBERED, tmp_path / "new.keras", "--report", tmp_path / "new.html") == 0
+    assert "<!doctype html>" in (tmp_path / "new.html").read_text()
+    assert run(STRIPPED, tmp_path / "lost.keras", "--report", tmp_path / "lost.html") == 3
+    assert "--reinitialize</code>" in (tmp_path / "lost.html").read_text()
+    assert run(STRIPPED, tmp_path / "lost.keras", "--report", tmp_path / "lost.json") == 3
+    assert json.loads((tmp_path / "lost.json").read_text())["error"] == "decision"
+
+
+def test_a_report_is_never_written_over_a_checkpoint(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.keras", tmp_path / "new.keras"
+    shutil.copy(NUMBERED, old)
+    for report in (old, new):
+        result = CliRunner().invoke(main, ["migrate", str(old), str(new), "--report", str(report), "--no-verify"])
+        assert result.exit_code == 2, result.output
+    assert old.read_bytes() == NUMBERED.read_bytes()
+    assert not new.exists()
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+TRIAL = """
+<script>
+addEventListener("load", () => {
+  const every = [...document.querySelectorAll("#table tbody tr")];
+  const rows = () => every.filter((row) => row.offsetParent !== null).length;
+  const block = document.querySelector('[data-select="tcn / residual_block_0"]');
+  const key = (name) => block.dispatchEvent(new KeyboardEvent("keydown", {key: name, bubbles: true}));
+  const found = [rows()];
+  block.dispatchEvent(new MouseEvent("click", {bubbles: true}));
+  found.push(rows());
+  key("Enter");
+  found.push(rows());
+  document.getElementById("search").value = "gamma";
+  document.getElementById("search").dispatchEvent(new Event("input"));
+  found.push(rows());
+  key(" ");
+  found.push(rows());
+  document.getElementById("all").click();
+  found.push(rows(), document.documentElement.scrollWidth <= innerWidth ? 1 : 0);
+  document.body.setAttribute("data-found", found.join(" "));
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [420, 1200])
+def test_in_a_browser_variables_are_filtered_by_click_and_by_key(tmp_path: Path, outcome: Outcome, width: int) -> None:
+    document = outcome.report()
+    # The page lets no other script run, so the trial goes in without that policy.
+    document = re.sub(r"<meta http-equiv=.*?>\n", "", document).replace("</body>", f"{TRIAL}</body>")
+    (tmp_path / "page.html").write_text(document)
+
+    found = _dumped(tmp_path, width)
+
+    said = re.search(r'data-found="([\d ]+)"', found)
+    assert said, found[-500:]
+    everything, block, again, gammas, gamma_of_block, all_again, fits = map(int, said[1].split())
+    moves = outcome.plan.moves
+    assert everything == again == all_again == len(moves)
+    assert block == sum(move.address[:2] == ("tcn", "residual_block_0") for move in moves)
+    assert (gammas, gamma_of_block) == (4, 2)
+    assert fits, "the page is wider than its window"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_in_a_browser_the_pages_own_script_runs_under_its_policy_and_a_strangers_does_not(
+    tmp_path: Path, outcome: Outcome
+) -> None:
+    document = outcome.report().replace("</body>", "<script>document.body.setAttribute('data-bad', '')</script></body>")
+    (tmp_path / "page.html").write_text(document)
+
+    found = _dumped(tmp_path, 1200)
+
+    assert f"{len(outcome.plan.moves)} of {len(outcome.plan.moves)}" in found
+    assert "<body data-bad" not in found
+
+
+def _dumped(folder: Path, width: int) -> str:
+    """The document as it is in the browser after its scripts ran."""
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+        f"--user-data-dir={folder / 'profile'}", f"--window-size={width},900", "--dump-dom",
+        (folder / "page.html").as_uri(),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
