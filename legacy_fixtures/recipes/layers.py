@@ -1,7 +1,7 @@
 """Old files for every built-in layer class of Keras 2: the layer in several settings, next to a TCN.
 
     python layers.py OUT                    one folder for every case below
-    python layers.py OUT --together         a few folders with several cases each, small enough for a repository
+    python layers.py OUT --together         one case for each class and what changed its meaning, many in a folder: small
     python layers.py OUT --only WORD        the cases whose name contains WORD
 
 Runs in an environment of its day; what the TensorFlow at hand does not have is left out and named:
@@ -329,6 +329,8 @@ branch("random-translation", "RandomTranslation", "factors", IMAGE, through(lamb
 branch("random-zoom", "RandomZoom", "factors", IMAGE, through(lambda: L.RandomZoom(0.2), lambda: L.RandomZoom((-0.2, 0.1), (0.1, 0.2))))
 for lost in ("RandomHeight", "RandomWidth"):
     branch(lost.lower().replace("random", "random-"), lost, "factor", IMAGE, through(lambda n=lost: getattr(L, n)(0.2), lambda: L.GlobalMaxPooling2D()), refused=lost)
+branch("dense-features", "DenseFeatures", "numeric column", VECTOR, lambda x: L.DenseFeatures([tf.feature_column.numeric_column("a", (6,))])({"a": x}), refused="DenseFeatures")
+branch("random-fourier-features", "RandomFourierFeatures", "default", VECTOR, through(lambda: L.RandomFourierFeatures(4)), refused="RandomFourierFeatures")
 
 
 # --- masks --------------------------------------------------------------------------------------------------------------
@@ -377,6 +379,14 @@ branch("mask-out-of-model", "Masking", "made in a nested model, used outside", S
 branch("mask-into-model", "Masking", "made outside, used in a nested model", SERIES, mask_into_model, blank=0.0)
 
 
+ALSO = (
+    "activation-hard-sigmoid lstm-hard-sigmoid gru-reset-before lstm-stateful separable-conv1d-causal bidirectional-none encoder-decoder time-distributed-model "
+    "not-trainable-inside attention-causal multi-head-attention-causal normalization-axis up-sampling2d-bicubic mask-through-rescaling mask-through-add "
+    "mask-through-multiply-half mask-attention mask-multi-head-attention-dropout mask-time-distributed-lstm mask-initial-state mask-into-model embedding-mask-tcn"
+).split()
+"""Cases for the repository besides the first of each class."""
+
+
 # --- models -------------------------------------------------------------------------------------------------------------
 def model_of(cases, behind):
     inputs, ends = [], []
@@ -394,15 +404,17 @@ def model_of(cases, behind):
     if not behind or not any(isinstance(layer, TCN) for layer in keras.Model(inputs, ends).layers):
         series = keras.Input((8, 2), name="series", batch_size=cases[0].get("batch"))
         inputs.append(series)
-        ends.append(TCN(4, kernel_size=2, dilations=[1, 2])(series))
-    return keras.Model(inputs, L.Dense(3, name="head")(L.Concatenate(name="features")(ends) if len(ends) > 1 else ends[0]))
+        ends.append(TCN(4, kernel_size=2, dilations=[1, 2] if behind else [1])(series))
+    return keras.Model(inputs, L.Dense(3 if behind else 1, name="head")(L.Concatenate(name="features")(ends) if len(ends) > 1 else ends[0]))
 
 
 def draw(model, rng):
     for layer in model.weights:
-        name = re.sub(r"(_\d+)?(:0)?$", "", layer.name.split("/")[-1])
+        name = re.sub(r"(_\d+)?(:0)?$", "", getattr(layer, "name", "table").split("/")[-1])
+        if name == "table" or not layer.dtype.is_floating:
+            continue
         shape = tuple(int(n) for n in layer.shape)
-        if layer.dtype.is_integer or name in ("count", "mean", "variance", "sn_u", "vector_u"):
+        if name in ("count", "mean", "variance", "sn_u", "vector_u"):
             continue
         if name in ("gamma", "moving_variance", "scale", "alpha", "renorm_stddev", "moving_stddev"):
             value = rng.uniform(0.5, 1.5, shape) * (0.4 if name == "alpha" else 1.0)
@@ -445,7 +457,7 @@ def idle(model, inputs, wanted):
     """How many variables make no difference to the predictions."""
     count = 0
     for variable in model.weights:
-        if not variable.dtype.is_floating or re.search("sn_u|vector_u|renorm|moving_stddev", variable.name):
+        if not hasattr(variable, "name") or not variable.dtype.is_floating or re.search("sn_u|vector_u|renorm|moving_stddev", variable.name):
             continue
         before = variable.numpy()
         variable.assign(before * 0.6 + 0.17)
@@ -515,10 +527,15 @@ def main():
         for case in chosen:
             attempt("%s-%s%s" % (ENVIRONMENT, case["name"], {".h5": "", ".keras": "-keras", "": "-savedmodel"}[options.suffix]), [case], options.out, suffix=options.suffix)
         return
+    covered = set()
+    for case in list(chosen):
+        if set(case["classes"]) <= covered and case["name"] not in ALSO:
+            chosen.remove(case)
+        covered |= set(case["classes"])
     apart = [case for case in chosen if case.get("refused") or case.get("alone") or case.get("either") or case.get("batch") or case.get("words")]
     rest = [case for case in chosen if case not in apart]
-    for number in range(0, len(rest), 8):
-        group = rest[number:number + 8]
+    for number in range(0, len(rest), 20):
+        group = rest[number:number + 20]
         attempt("%s-%s-to-%s" % (ENVIRONMENT, group[0]["name"], group[-1]["name"]), group, options.out, behind=False)
     for case in apart:
         attempt("%s-%s" % (ENVIRONMENT, case["name"]), [case], options.out)

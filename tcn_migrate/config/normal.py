@@ -9,6 +9,7 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.dtypes import dtype_name
+from tcn_migrate.config.einsum import known_sizes
 from tcn_migrate.config.identity import Identity, identify
 from tcn_migrate.config.limits import MOST_LAYERS, check_bounds
 from tcn_migrate.config.nodes import modern_ends, modern_node
@@ -80,6 +81,9 @@ class _Normalizer:
             config = make({**config, "name": name if isinstance(name, str) else None}, where, depth)
         else:
             config = self.settings(identity, config, where, depth)
+        if identity.class_name == "EinsumDense":
+            sizes = known_sizes(config.get("equation"), config.get("output_shape"), stored.get("build_config"))
+            config = {**config, "output_shape": sizes}
         return {
             "module": identity.module,
             "class_name": identity.class_name,
