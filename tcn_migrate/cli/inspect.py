@@ -21,7 +21,8 @@ def command(old: tuple[Path, ...], machine: bool, **settings: Any) -> None:
     """Say what is in files and what a migration would do; nothing is written."""
     from tcn_migrate.inspection import inspect
 
-    worst, found = 0, []
+    worst = 0
+    found: list[dict[str, Any]] = []
     for path in old:
         try:
             seen = inspect(path, **settings)

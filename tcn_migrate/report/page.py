@@ -30,6 +30,7 @@ from tcn_migrate.report.picture import (
     Picture,
     Plot,
     channel_plot,
+    counted,
     curve_plot,
     model_picture,
     tcn_picture,
@@ -147,7 +148,9 @@ def migrated(outcome: Outcome) -> str:
             f"{evidence.bit_exact} of {evidence.variables} variables of the loaded model are bit for bit the source's."
         ]
         if evidence.recomputed:
-            proof.append(f"{evidence.recomputed} are bit for bit what the plan made of the source's arrays.")
+            proof.append(
+                f"{evidence.recomputed} are bit for bit the values computed for them: folded, rescaled or recovered."
+            )
         differences = [(spoken(a), f"{value:.2g}") for a, value in evidence.tcn_differences.items()]
     if recovery is not None and recovery.held_back is not None:
         proof.append(f"Predictions held back from the fit differ by {recovery.held_back:.1e} standard deviations.")
@@ -300,12 +303,12 @@ def _of_plan(plan: Plan, *, checksums: bool) -> dict[str, Any]:
     ]
     for address, reading in plan.tcns.items():
         norm = f"{reading.norm} norm" if reading.norm else "no norm"
-        counted = "; its norms lay under names that the session counted" if reading.session_numbered else ""
+        session = "; its norms lay under names that the session counted" if reading.session_numbered else ""
         facts.append(
             (
                 f"TCN {spoken(address)}",
                 f"generation {reading.generation.name}, as keras-tcn {reading.generation.releases}; "
-                f"{reading.settings.blocks} blocks, {norm}{counted}",
+                f"{counted(reading.settings.blocks)}, {norm}{session}",
             )
         )
     drawn = list(plan.tcns.values())[:MOST_TCNS]

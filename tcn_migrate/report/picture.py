@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,10 @@ class Plot:
 PLOT_WIDTH, PLOT_HEIGHT = 300.0, 110.0
 
 
+def counted(blocks: int) -> str:
+    return f"{blocks} block" if blocks == 1 else f"{blocks} blocks"
+
+
 def grades_of(plan: Plan) -> dict[Address, str]:
     """The grade of each variable, the missing ones included."""
     return {**{move.address: move.grade for move in plan.moves}, **dict.fromkeys(plan.missing, "missing")}
@@ -101,7 +105,7 @@ def worst(grades: Grades, prefix: Address) -> str | None:
 def model_picture(plan: Plan) -> Picture:
     """The layers of the new model from top to bottom, each joined with those that feed it."""
     grades = grades_of(plan)
-    entries = list(_entries(plan.config, ()))
+    entries = list(_entries(plan.config, (), closed=plan.tcns))
     shown = entries[:MOST_LAYERS]
     places = {address: index for index, (address, _, _) in enumerate(shown)}
     jumps = any(places.get(a, index) < index - 1 for index, (_, _, feeding) in enumerate(shown) for a in feeding)
@@ -109,7 +113,7 @@ def model_picture(plan: Plan) -> Picture:
     for index, (address, entry, _) in enumerate(shown):
         indent = 22.0 * min(len(address) - 1, 6)
         tcn = plan.tcns.get(address)
-        kind = quoted(class_of(entry), 26)[1:-1] + (f", {tcn.settings.blocks} blocks" if tcn else "")
+        kind = quoted(class_of(entry), 26)[1:-1] + (f", {counted(tcn.settings.blocks)}" if tcn else "")
         grade = worst(grades, address)
         lines = (quoted(address[-1], 34)[1:-1], kind)
         boxes.append(Box(left + indent, 8 + index * row, 420 - indent, 30, lines, grade, spoken(address)))
@@ -132,8 +136,13 @@ def model_picture(plan: Plan) -> Picture:
     return Picture(title, left + 428, height, tuple(boxes), tuple(paths), len(entries) - len(shown))
 
 
-def _entries(model: Json, address: Address) -> Iterator[tuple[Address, Json, tuple[Address, ...]]]:
-    """Each layer, the layers of nested models after their model: address, entry, and the layers that feed it."""
+def _entries(
+    model: Json, address: Address, closed: Container[Address]
+) -> Iterator[tuple[Address, Json, tuple[Address, ...]]]:
+    """Each layer, the layers of nested models after their model: address, entry, and the layers that feed it.
+
+    A TCN is one layer here also where it became a model of plain layers; its blocks have a picture of their own.
+    """
     before: Address | None = None
     for entry in layers_of(model):
         here = (*address, name_of(entry))
@@ -142,8 +151,8 @@ def _entries(model: Json, address: Address) -> Iterator[tuple[Address, Json, tup
         else:
             feeding = tuple((*address, name) for name in dict.fromkeys(_fed_by(entry.get("inbound_nodes"))))
         yield here, entry, feeding
-        if is_model(entry):
-            yield from _entries(entry, here)
+        if is_model(entry) and here not in closed:
+            yield from _entries(entry, here, closed)
         before = here
 
 
@@ -195,7 +204,7 @@ def tcn_picture(plan: Plan, reading: TCNReading) -> Picture:
             paths.append(f"M{one.x + width / 2:g} {one.y + height:g}V{middle:g}H{other.x + width / 2:g}V{other.y:g}")
     rows = -(-len(boxes) // across)
     columns = min(across, len(boxes))
-    title = f"TCN {spoken(reading.address)}: {settings.blocks} blocks, as keras-tcn {reading.generation.releases}"
+    title = f"TCN {spoken(reading.address)}: {counted(settings.blocks)}, as keras-tcn {reading.generation.releases}"
     size = 16 + columns * (width + gap) - gap, 16 + rows * (height + gap) - gap
     return Picture(title, *size, tuple(boxes), tuple(paths), settings.blocks - shown)
 
