@@ -82,11 +82,22 @@ def appended(path: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None]]
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a", encoding="ascii")
     except OSError as error:
-        raise MigrationError(f"the journal cannot be written ({error.strerror})", address=quoted(path)) from None
+        raise _unwritable(path, error) from None
 
     def note(entry: Mapping[str, Any]) -> None:
-        file.write(f"{json.dumps(entry)}\n")
-        file.flush()
+        try:
+            file.write(f"{json.dumps(entry)}\n")
+            file.flush()
+        except OSError as error:
+            raise _unwritable(path, error) from None
 
     with file:
         yield note
+
+
+def _unwritable(path: Path, error: OSError) -> MigrationError:
+    return MigrationError(
+        f"the journal cannot be written ({error.strerror})",
+        address=quoted(path, 200),
+        hint="What was migrated is there; --resume goes on from it, once there is room",
+    )

@@ -21,6 +21,7 @@ from tcn_migrate.batch import journal
 from tcn_migrate.batch.run import Batch, prepare
 from tcn_migrate.batch.work import BatchOutcome
 from tcn_migrate.cli.main import main
+from tcn_migrate.containers import probe
 from tcn_migrate.errors import MigrationError
 from tests.batch import archive, poison
 from tests.cases import FIXTURES
@@ -148,6 +149,24 @@ def test_a_file_that_kills_its_worker_and_one_that_hangs_cost_only_themselves(tm
     }
     assert "signal 9" in str(outcomes["a-poison.keras"].message)
     assert sorted(archive.new_files(tmp_path / "new")) == [f"model-{k:04}.keras" for k in range(5)]
+
+
+def test_a_file_that_hdf5_dies_of_gets_the_verdict_of_the_single_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = archive.copies(tmp_path / "models", 1, "poison.keras")
+    tried = []
+
+    def withstands(path: Path) -> None:
+        tried.append(path.name)
+        probe.refuse(-11)
+
+    monkeypatch.setattr(probe, "withstands", withstands)
+
+    (outcome,) = replace(batch(models, tmp_path / "new", workers=1), work=poison.work).outcomes()
+
+    assert tried == ["poison.keras"]
+    assert (outcome.verdict, outcome.error) == ("refused", "container")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other kernel keeps RLIMIT_DATA")
