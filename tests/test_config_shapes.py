@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.einsum import known_sizes
+from tcn_migrate.config.einsum import known_sizes, with_sizes_of_inputs
 from tcn_migrate.config.nested import repair_nested_models
 from tcn_migrate.config.operations import history, tensor
 from tests.test_masks import layer, model, sequential, source
@@ -34,6 +34,13 @@ def test_sizes_that_einsum_dense_was_built_for_are_written_down(equation: str, s
 )
 def test_sizes_that_nothing_tells_stay_as_they_are(equation: Any, stored: Any, built: Any) -> None:
     assert known_sizes(equation, stored, built) == stored
+
+
+def test_an_input_of_the_model_tells_the_sizes_of_an_einsum_dense_on_it() -> None:
+    einsum = layer("EinsumDense", "einsum", tensor("x"), equation="abc,cd->abd", output_shape=[None, 4])
+    behind = layer("EinsumDense", "behind", tensor("einsum"), equation="abc,cd->abd", output_shape=[None, 4])
+    done = with_sizes_of_inputs(model(source(), einsum, behind))
+    assert [entry["config"].get("output_shape") for entry in done["config"]["layers"]] == [None, [8, 4], [None, 4]]
 
 
 def inner(*layers: Json, name: str = "inner", **more: Any) -> Json:

@@ -4,6 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
+from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.operations import history, is_tensor
+from tcn_migrate.config.redraw import every_model, is_functional
+
+
+def with_sizes_of_inputs(model: Json) -> Json:
+    """The model with `known_sizes` for every EinsumDense that is called on an input of its model.
+
+    `.h5` files have no `build_config`.
+    """
+
+    def change(entry: Json, _path: str) -> Json:
+        layers: list[Json] = entry["config"]["layers"]
+        shapes = {
+            e["name"]: e["config"].get("batch_shape") for e in layers if e["class_name"] == "InputLayer" and "name" in e
+        }
+        if not is_functional(entry) or not shapes:
+            return entry
+        filled = [_filled(layer, shapes) if layer["class_name"] == "EinsumDense" else layer for layer in layers]
+        return {**entry, "config": {**entry["config"], "layers": filled}}
+
+    return every_model(model, change)
+
+
+def _filled(layer: Json, shapes: dict[str, Any]) -> Json:
+    calls = layer["inbound_nodes"]
+    if len(calls) != 1 or not calls[0]["args"] or not is_tensor(calls[0]["args"][0]):
+        return layer
+    config, built = layer["config"], {"input_shape": shapes.get(history(calls[0]["args"][0])[0])}
+    sizes = known_sizes(config.get("equation"), config.get("output_shape"), built)
+    return {**layer, "config": {**config, "output_shape": sizes}}
+
 
 def known_sizes(equation: Any, output_shape: Any, built: Any) -> Any:
     """`output_shape` with the sizes that the layer was built for in place of None.

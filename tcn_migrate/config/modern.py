@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.check import check_settings
+from tcn_migrate.config.einsum import with_sizes_of_inputs
 from tcn_migrate.config.graph import check_graphs
 from tcn_migrate.config.lambdas import replace_lambdas
 from tcn_migrate.config.nested import repair_nested_models
@@ -85,7 +86,7 @@ def modernize(
         config, done = repair_masks(config, passes, keras_version, still_passes=still_passes)
         repairs += done
     repaired = repair_layers(config, keras_2=keras_2, keras_version=keras_version)
-    config, nested = repair_nested_models(repaired.config)
+    config, nested = repair_nested_models(with_sizes_of_inputs(repaired.config))
     config, warnings = check_settings(neutral(config), custom_classes)
     check_graphs(config)
     return Modern(config, repaired.transforms, (*repairs, *repaired.repairs, *nested), warnings)
