@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tcn_migrate
+from tcn_migrate.cli.main import main
 from tcn_migrate.config.bytecode import read_function
 from tcn_migrate.config.known_functions import ChannelNormalization, Indexing, recognise
 from tcn_migrate.config.lambdas import replace_lambdas
 from tcn_migrate.config.operations import Drawing, sliced, tensor
 from tcn_migrate.errors import ContainerError, UnsafeError
+from tests.cases import case
 
 FUNCTIONS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "data/lambda_functions.json").read_text())
 ALL = slice(None)
@@ -296,6 +299,25 @@ def test_the_users_own_class_of_the_layers_name_takes_its_place() -> None:
     assert (entry["module"], entry["registered_name"]) == (None, "Mine>rescale")
     assert "function" not in entry["config"]
     assert [repair.name for repair in repairs] == ["lambda-supplied"]
+
+
+LAYER = """
+import keras
+
+@keras.saving.register_keras_serializable(package="Mine", name="my_scaling")
+class Scaling(keras.layers.Layer):
+    def call(self, x):
+        return x * 0.5 + 1.0
+"""
+
+
+def test_a_module_of_the_users_makes_a_refused_file_migrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "layers_of_a_user.py").write_text(LAYER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    new, old = tmp_path / "new.keras", case("functional/lambda-scaling-refused").source
+    result = CliRunner().invoke(main, [str(old), str(new), "--custom-objects", "layers_of_a_user"])
+    assert result.exit_code == 0, result.output
+    assert "Mine>my_scaling" in result.output
 
 
 def test_a_sequential_model_becomes_functional_with_the_same_names() -> None:

@@ -80,8 +80,13 @@ def load_custom_objects(module: str | None) -> Mapping[str, Any]:
             f"--custom-objects {quoted(module)} cannot be imported ({type(error).__name__}: {quoted(error, 200)})",
             hint="Name it as Python would import it, such as my_package.my_layers",
         ) from None
-    return {
+    own = {
         name: thing
         for name, thing in vars(loaded).items()
         if callable(thing) and getattr(thing, "__module__", None) == loaded.__name__
     }
+    keras: Any = sys.modules.get("keras")
+    for thing in [thing for thing in own.values() if isinstance(thing, type)] if keras is not None else []:
+        registered = keras.saving.get_registered_name(thing)  # a class may be registered under another name
+        own |= {registered: thing, registered.rpartition(">")[2]: thing}
+    return own

@@ -227,9 +227,10 @@ def _supplied(layer: Json, custom_classes: frozenset[str], path: str, repairs: l
     if layer["class_name"] != "Lambda":
         return layer
     name = _name_of(layer)
-    registered = next((own for own in sorted(custom_classes) if own.rsplit(">", 1)[-1] == name), None)
-    if registered is None:
+    named = [own for own in sorted(custom_classes) if own.rpartition(">")[2] == name]
+    if not named:
         return layer
+    registered = next((own for own in named if ">" in own), named[0])
     settings = {key: layer["config"][key] for key in ("name", "trainable", "dtype") if key in layer["config"]}
     repairs.append(Repair(path + name, "lambda-supplied", f"Lambda replaced by the given class {quoted(registered)}"))
     return {**layer, "module": None, "class_name": name, "config": settings, "registered_name": registered}
