@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tcn_migrate.config.tensorflow_functions import FUNCTIONS
+from tcn_migrate.config.tensorflow_nodes import NODES
 from tcn_migrate.tcn.generations import GENERATIONS
 from tests.cases import FIXTURES, cases
 
@@ -80,7 +82,34 @@ def generations() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {FIXTURES / "README.md": fixtures, ROOT / "docs" / "generations.md": generations}
+def operators() -> str:
+    """docs/operators.md: functions on tensors between layers that are translated."""
+    nodes: dict[str, list[str]] = {}
+    for name, node in NODES.items():
+        nodes.setdefault(node.function, []).append(name)
+    lines = [
+        "# Operators on tensors",
+        "",
+        "`x * 2.0`, `x[:, -1]` or `tf.concat([a, b], -1)` on the tensors between layers are layers in an old file:",
+        "`TFOpLambda` and `SlicingOpLambda` (TensorFlow 2.4 to 2.15) name a function, `TensorFlowOpLayer` (1.15 to 2.3)",
+        "holds a node of TensorFlow's graph. These become operations of Keras 3; the fixtures `operators/` compare their",
+        "values. Any other function is refused by its name and its layer's. Generated: `python -m tests.tables`.",
+        "",
+        "A slice with a range, such as `x[:, 2:]`, is read by Keras 3.2 and later; everything else by every Keras 3.",
+        "`tf.einsum` and `==` on a tensor are refused in files of TensorFlow 2.4 to 2.15, which do not hold their operands.",
+        "",
+        row("function", "graph nodes"),
+        row(*["---"] * 2),
+    ]
+    lines += [row(name, ", ".join(sorted(nodes.get(name, [])))) for name in sorted(FUNCTIONS)]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {
+    FIXTURES / "README.md": fixtures,
+    ROOT / "docs" / "generations.md": generations,
+    ROOT / "docs" / "operators.md": operators,
+}
 
 
 def main() -> None:
