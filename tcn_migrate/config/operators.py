@@ -65,8 +65,8 @@ def replace_operators(config: Json) -> tuple[Json, list[Repair]]:
             except Untranslatable as reason:
                 raise UnknownLayerError(
                     f"Layer {quoted(path + name)} applies TensorFlow's {quoted(function)} to tensors: {reason}",
-                    hint="docs/operators.md lists what is translated. Where the old environment is at hand, put a layer "
-                    "in its place there and save again; else report the function's name, and it can be added",
+                    hint="docs/operators.md lists what is translated. Where the old environment is at hand, put a "
+                    "layer in its place there and save again; else report the function's name, and it can be added",
                 ) from None
             if not any(repair.layer == path + name for repair in repairs[-1:]):
                 what = ", ".join(entry["class_name"] for entry in drawing.entries) or "nothing, for it changes nothing"
