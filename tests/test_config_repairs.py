@@ -351,6 +351,18 @@ def test_random_crop_depends_on_the_release() -> None:
             repair_layers(model, keras_2=True, keras_version=version)
 
 
+def test_bilinear_up_sampling_depends_on_whose_keras_it_was() -> None:
+    model = functional(source(), layer("UpSampling2D", "u", "x", size=[2, 2], interpolation="bilinear"))
+    for version in (None, "2.2.4-tf", "2.3.0-tf", "2.4.0", "2.15.0"):
+        repair_layers(model, keras_2=True, keras_version=version)
+    for version in ("2.2.4", "2.3.1"):
+        repair_layers(
+            functional(source(), layer("UpSampling2D", "u", "x", size=[2, 2])), keras_2=True, keras_version=version
+        )
+        with pytest.raises(SettingError):
+            repair_layers(model, keras_2=True, keras_version=version)
+
+
 def test_a_config_of_keras_3_is_not_repaired() -> None:
     model = functional(source(), layer("Activation", "act", "x", activation=HS))
     assert repair_layers(model, keras_2=False).config is model

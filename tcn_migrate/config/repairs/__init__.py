@@ -11,7 +11,7 @@ A repair is a function of one layer's entry in normal form that returns a `Chang
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json
@@ -33,6 +33,7 @@ from tcn_migrate.config.repairs.renamed import (
     slope_of_leaky_relu,
 )
 from tcn_migrate.config.repairs.replaced_classes import (
+    bilinear_up_sampling,
     causal_separable_convolution,
     discretization,
     hashing,
@@ -101,11 +102,15 @@ def repair_layers(config: Json, *, keras_2: bool, keras_version: str | None = No
     """
     if not keras_2 or "layers" not in config["config"]:
         return Repaired(config, {}, ())
-    walk = Walk((random_crop_that_resizes_first, *INDEX) if _below_2_7(keras_version) else INDEX)
+    walk = Walk((*_of_release(keras_version or ""), *INDEX))
     repaired = walk.model(config, ())
     return Repaired(repaired, walk.transforms, tuple(walk.repairs))
 
 
-def _below_2_7(keras_version: str | None) -> bool:
-    found = re.match(r"2\.(\d{1,4})", keras_version or "")
-    return found is not None and int(found[1]) < 7
+def _of_release(keras_version: str) -> Iterator[LayerRepair]:
+    """What a few releases of Keras 2 computed otherwise than the last one. tf.keras has "-tf" in its version."""
+    found = re.match(r"2\.(\d{1,4})", keras_version)
+    if found and int(found[1]) < 7:
+        yield random_crop_that_resizes_first
+    if re.fullmatch(r"2\.[0-3]\.\d{1,4}", keras_version):
+        yield bilinear_up_sampling

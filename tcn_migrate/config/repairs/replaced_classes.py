@@ -80,6 +80,23 @@ def random_crop_that_resizes_first(entry: Json) -> Change | None:
     )
 
 
+def bilinear_up_sampling(entry: Json) -> Change | None:
+    """UpSampling2D by "bilinear" in Keras without TensorFlow's name takes corners for centres, as TensorFlow 1 did.
+
+    Since: keras 2.2.3 to 2.3.1; tf.keras always took centres, as Keras 3 does.
+    Issue: none known; measured with keras 2.3.1 on TensorFlow 1.15: off by 2 deviations.
+
+    Raises:
+        SettingError: always.
+    """
+    if entry["class_name"] != "UpSampling2D" or entry["config"].get("interpolation", "nearest") == "nearest":
+        return None
+    raise SettingError(
+        "it interpolates as TensorFlow 1 did, which Keras 3 cannot",
+        address=f"layer {quoted(entry['config'].get('name'))}",
+    )
+
+
 def hashing(entry: Json) -> Change | None:
     """Hashing to whole numbers: below TensorFlow 2.9 its dtype is that of its inputs.
 
