@@ -36,11 +36,15 @@ def test_sizes_that_nothing_tells_stay_as_they_are(equation: Any, stored: Any, b
     assert known_sizes(equation, stored, built) == stored
 
 
-def test_an_input_of_the_model_tells_the_sizes_of_an_einsum_dense_on_it() -> None:
-    einsum = layer("EinsumDense", "einsum", tensor("x"), equation="abc,cd->abd", output_shape=[None, 4])
-    behind = layer("EinsumDense", "behind", tensor("einsum"), equation="abc,cd->abd", output_shape=[None, 4])
-    done = with_sizes_of_inputs(model(source(), einsum, behind))
-    assert [entry["config"].get("output_shape") for entry in done["config"]["layers"]] == [None, [8, 4], [None, 4]]
+def test_an_input_of_the_model_tells_the_sizes_of_an_einsum_dense_behind_it() -> None:
+    def einsum(name: str, of: str) -> Json:
+        return layer("EinsumDense", name, tensor(of), equation="abc,cd->abd", output_shape=[None, 4])
+
+    between = [layer("Masking", "masking", tensor("x")), layer("Dense", "dense", tensor("masking"), units=5)]
+    unknown = layer("MaxPooling1D", "pooling", tensor("behind"))
+    done = with_sizes_of_inputs(model(source(), *between, einsum("behind", "dense"), unknown, einsum("no", "pooling")))
+    sizes = {entry["name"]: entry["config"].get("output_shape") for entry in done["config"]["layers"]}
+    assert (sizes["behind"], sizes["no"]) == ([8, 4], [None, 4])
 
 
 def inner(*layers: Json, name: str = "inner", **more: Any) -> Json:

@@ -184,7 +184,8 @@ def _expected(key: str, value: Any) -> str | None:
         fits = 1 <= len(sizes) <= 3 and all(_whole(size, 1) for size in sizes)
         return None if fits or value is None else "positive whole numbers"
     if key in _SWITCHES and not isinstance(value, int | float):
-        return None if value is None else "true or false"
+        one_a_channel = key == "scale" and isinstance(value, list)  # of Rescaling
+        return None if value is None or one_a_channel else "true or false"
     if key in _RATES:
         return None if _number(value) and 0 <= value <= 1 else "a number from 0 to 1"
     if key in _CHOICES:
