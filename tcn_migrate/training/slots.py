@@ -18,7 +18,7 @@ from tcn_migrate.moves import Move, copied
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, spoken
 from tcn_migrate.tcn.reading import TCNReading, expected_shapes
 from tcn_migrate.training.compiling import Compiled
-from tcn_migrate.training.tables import SLOT_NAMES, slots_of
+from tcn_migrate.training.tables import SLOT_NAMES, SLOTS, slots_of
 
 _HDF5, _STORE = "optimizer_weights/", "optimizer/vars/"
 
@@ -68,6 +68,8 @@ def _moves(
     moves: Sequence[Move],
     places: Mapping[Address, Address],
 ) -> Iterator[Move]:
+    if compiled.optimizer not in SLOTS:
+        raise _Impossible(f"{compiled.optimizer} keeps more than Keras stores")
     if compiled.legacy and compiled.optimizer not in ("Adam", "SGD"):
         raise _Impossible(f"the {compiled.optimizer} of this release computes another step than Keras 3's")
     if compiled.settings.get("use_ema") or compiled.settings.get("gradient_accumulation_steps"):

@@ -143,7 +143,6 @@ SLOTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "Adam": (("momentum", "velocity"), ("velocity_hat",)),
     "AdamW": (("momentum", "velocity"), ("velocity_hat",)),
     "Adamax": (("momentum", "norm"),),
-    "Nadam": (("momentum", "velocity"),),
     "Adagrad": (("accumulator",),),
     "Adadelta": (("accumulated_grad", "accumulated_delta_var"),),
     "Ftrl": (("accumulator", "linear"),),
@@ -151,7 +150,7 @@ SLOTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """What an optimizer keeps for each variable, in the order of its variables behind the iteration and the learning rate:
 group by group, and within a group all slots of one variable, then of the next. Source: keras/src/optimizers, `build`,
-3.0.5 to 3.15.1."""
+3.0.5 to 3.15.1. Nadam is left out: it also keeps a running product that Keras 2 does not store."""
 
 SLOT_NAMES: dict[str, tuple[str, ...]] = {
     "momentum": ("momentum", "m"),
@@ -169,5 +168,5 @@ def slots_of(optimizer: str, settings: dict[str, object]) -> tuple[tuple[str, ..
         "velocity_hat": bool(settings.get("amsgrad")),
         "average_gradient": bool(settings.get("centered")),
     }
-    groups = (tuple(slot for slot in group if used.get(slot, True)) for group in SLOTS[optimizer])
+    groups = (tuple(slot for slot in group if used.get(slot, True)) for group in SLOTS.get(optimizer, ()))
     return tuple(group for group in groups if group)
