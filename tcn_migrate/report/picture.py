@@ -158,10 +158,9 @@ def _entries(
 
 def _fed_by(nodes: Any) -> Iterator[str]:
     if isinstance(nodes, Mapping):
-        history = (
-            nodes.get("config", {}).get("keras_history") if nodes.get("class_name") == "__keras_tensor__" else None
-        )
-        if history:
+        tensor = nodes.get("config") if nodes.get("class_name") == "__keras_tensor__" else None
+        history = tensor.get("keras_history") if isinstance(tensor, Mapping) else None
+        if isinstance(history, list | tuple) and history:
             yield str(history[0])
         else:
             yield from _fed_by(list(nodes.values()))
