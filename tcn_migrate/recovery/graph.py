@@ -10,7 +10,7 @@ TimeDistributed is opened by folding time into the batch, as Keras 2 computed it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from keras.src.backend import get_keras_mask, set_keras_mask
 from tcn_migrate.errors import MigrationError, quoted
 
 Address = tuple[str, ...]
+Function = Callable[..., Any]
 Value = int
 """The key of a tensor of the graph."""
 
@@ -214,5 +215,41 @@ def _folded(wrapper: Any) -> Any:
         keywords = {"training": training} if wrapper.layer._call_has_training_arg else {}
         outputs = wrapper.layer(ops.reshape(inputs, (-1, *inner)), **keywords)
         return keras.tree.map_structure(lambda y: ops.reshape(y, (-1, steps, *tuple(y.shape[1:]))), outputs)
+
+    return call
+
+
+def compiled(function: Function) -> Function:
+    """A function of lists of tensors, compiled by the backend: once, for any number of samples.
+
+    The first axis of every tensor counts samples, but for tensors of one axis, whose length is fixed.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return _traced_once(function)
+    if backend == "jax":
+        import jax
+
+        return jax.jit(function)  # type: ignore[no-any-return]
+    return function
+
+
+def _traced_once(function: Function) -> Function:
+    """A `tf.function` that is traced once for any number of samples, where it would be traced again for each."""
+    import tensorflow
+
+    traced = tensorflow.function(function, autograph=False)
+    known: dict[tuple[int, ...], Function] = {}
+
+    def call(*arguments: Any) -> Any:
+        lengths = tuple(len(argument) for argument in arguments)
+        if lengths not in known:
+            known[lengths] = traced.get_concrete_function(
+                *tensorflow.nest.map_structure(
+                    lambda x: tensorflow.TensorSpec((None, *x.shape[1:]) if len(x.shape) > 1 else x.shape, x.dtype),
+                    arguments,
+                )
+            )
+        return known[lengths](*arguments)
 
     return call

@@ -32,7 +32,7 @@ from keras import ops
 from tcn_migrate.errors import MigrationError, quoted
 from tcn_migrate.recovery.data import Batch, batches, evenly
 from tcn_migrate.recovery.diagnose import STATISTICS, Loss
-from tcn_migrate.recovery.graph import Address, Step, Value, trace
+from tcn_migrate.recovery.graph import Address, Function, Step, Value, compiled, trace
 from tcn_migrate.recovery.moments import Moments
 
 Array = np.ndarray[Any, Any]
@@ -153,22 +153,35 @@ def _filled(stored: Array, sites: Sequence[tuple[Moments, Moments]], loss: Loss)
     return filled
 
 
-def _moments(values: Any, axis: int) -> Moments:
-    """Moments of a backend's tensor over all axes but `axis`.
+def _halves(values: Any, axis: int) -> list[Any]:
+    """Six vectors: for each half of the samples the mean, what it leaves, and the mean of the squares around it.
 
-    Centred before it is squared, and the float32 mean corrected by the mean of what it leaves.
+    Centred before it is squared, and the float32 mean corrected by the mean of what it leaves: a mean of 1000 with a
+    deviation of 0.1 is measured as well as any other.
     """
-    rank = len(values.shape)
-    axes = [number for number in range(rank) if number != axis % rank]
-    if not values.shape[0]:
-        return Moments.nothing(values.shape[axis])
     values = ops.cast(values, keras.backend.result_type(values.dtype, "float32"))
-    mean = ops.mean(values, axis=axes, keepdims=True)
-    centred = values - mean
-    parts = (mean, ops.mean(centred, axis=axes), ops.mean(ops.square(centred), axis=axes))
-    mean, left, squares = (np.asarray(ops.convert_to_numpy(part), dtype=np.float64).reshape(-1) for part in parts)
-    count = int(np.prod([values.shape[number] for number in axes]))
-    return Moments(count, mean + left, count * (squares - left**2))
+    axes = [number for number in range(len(values.shape)) if number != axis % len(values.shape)]
+    middle = ops.shape(values)[0] // 2
+    made = []
+    for half in (values[:middle], values[middle:]):
+        mean = ops.mean(half, axis=axes, keepdims=True)
+        centred = half - mean
+        made += [ops.reshape(mean, (-1,)), ops.mean(centred, axis=axes), ops.mean(ops.square(centred), axis=axes)]
+    return made
+
+
+def _moments(shape: Sequence[int], axis: int, halves: Sequence[Any]) -> tuple[Moments, Moments]:
+    """What `_halves` found, for values of `shape`."""
+    vectors = [np.asarray(ops.convert_to_numpy(vector), dtype=np.float64) for vector in halves]
+    channels = shape[axis]
+    others = int(np.prod(shape)) // max(channels * shape[0], 1)
+    middle = shape[0] // 2
+    made = []
+    for rows, (mean, left, squares) in ((middle, vectors[:3]), (shape[0] - middle, vectors[3:])):
+        count = rows * others
+        whole = Moments(count, mean + left, count * (squares - left**2))
+        made.append(whole if rows else Moments.nothing(channels))
+    return made[0], made[1]
 
 
 @dataclass(frozen=True)
@@ -177,32 +190,63 @@ class _Route:
 
     Attributes:
         calls: the calls of the norms that are measured.
-        segments: for each call, the steps that lead to it from the call before, that one included.
+        segments: for each call, what leads to it from the call before, that one included: compiled, from the tensors
+            in `taken` to those in `alive` and the halves of the norm's input.
+        taken: for each call, the tensors that are there before its segment.
         alive: for each call, the tensors that are needed from there on, the norm's input among them.
     """
 
     calls: tuple[Step, ...]
-    segments: tuple[tuple[Step, ...], ...]
-    alive: tuple[frozenset[Value], ...]
-    inputs: tuple[Value, ...]
+    segments: tuple[Function, ...]
+    taken: tuple[tuple[Value, ...], ...]
+    alive: tuple[tuple[Value, ...], ...]
     largest: int
 
 
-def _route(model: Any, norms: Mapping[Address, Any], shapes: Sequence[tuple[int, ...]]) -> _Route:
+def _route(model: Any, norms: Mapping[Address, Any], shapes: Sequence[tuple[int, ...]], dropout: bool) -> _Route:
     whole = trace(model, norms, shapes)
     positions = whole.norm_calls()
     calls = tuple(whole.steps[position] for position in positions)
     goals = [call.inputs[0] for call in calls]
     kept = {id(step) for step in whole.only(goals).steps}
-    segments, alive, start = [], [], 0
+    segments: list[Function] = []
+    taken, alive, start = [whole.inputs], [], 0
     for number, position in enumerate(positions):
-        segments.append(tuple(step for step in whole.steps[start:position] if id(step) in kept))
+        steps = tuple(step for step in whole.steps[start:position] if id(step) in kept)
         rest = [step for step in whole.steps[position:] if id(step) in kept]
         made = {value for step in rest for value in step.outputs}
-        alive.append(frozenset({value for step in rest for value in step.inputs} | set(goals[number:])) - made)
+        needed = {value for step in rest for value in step.inputs} | set(goals[number:])
+        alive.append(tuple(sorted(needed - made)))
+        axis = norms[_address(calls[number])].axis
+        segment = _segment(steps, taken[-1], alive[-1], goals[number], axis, dropout)
+        # Compiled by TensorFlow alone: JAX cannot draw dropout inside, and PyTorch is as fast without.
+        segments.append(compiled(segment) if keras.backend.backend() == "tensorflow" else segment)
+        taken.append(alive[-1])
         start = position
     sizes = [int(np.prod(whole.symbols[goal].shape[1:])) for goal in goals]
-    return _Route(calls, tuple(segments), tuple(alive), whole.inputs, max(sizes, default=1))
+    return _Route(calls, tuple(segments), tuple(taken), tuple(alive), max(sizes, default=1))
+
+
+def _segment(
+    steps: Sequence[Step],
+    taken: Sequence[Value],
+    alive: Sequence[Value],
+    goal: Value,
+    axis: int,
+    dropout: bool,
+) -> Function:
+    def run(tensors: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        values: dict[Value, Any] = dict(zip(taken, tensors, strict=True))
+        for step in steps:
+            step.run(values, dropout)
+        return [values[value] for value in alive], _halves(values[goal], axis)
+
+    return run
+
+
+def _address(call: Step) -> Address:
+    assert call.norm is not None
+    return call.norm
 
 
 class _Shelf:
@@ -257,21 +301,15 @@ class _Chunks:
         """Takes every chunk to the input of a norm's call, and measures it: two halves of the samples apart."""
         one = other = None
         for chunk, (route, values) in enumerate(self._read(inputs) if site == 0 else self._kept()):
-            for step in route.segments[site]:
-                step.run(values, self.dropout)
-            tensor, axis = values[route.calls[site].inputs[0]], self.norms[self._address(site)].axis
-            half = (tensor.shape[0] + chunk % 2) // 2
-            parts = _moments(tensor[:half], axis), _moments(tensor[half:], axis)
+            kept, halves = route.segments[site]([values[value] for value in route.taken[site]])
+            values = dict(zip(route.alive[site], kept, strict=True))
+            call = route.calls[site]
+            parts = _moments(values[call.inputs[0]].shape, self.norms[_address(call)].axis, halves)
             one, other = parts if one is None or other is None else (one.merged(parts[0]), other.merged(parts[1]))
-            self.shelf.put(chunk, {value: values[value] for value in route.alive[site]})
+            self.shelf.put(chunk, values)
         if one is None or other is None:
             raise MigrationError("there is no data to measure from")
-        return (one, other), self._address(site)
-
-    def _address(self, site: int) -> Address:
-        address = self.ways[0].calls[site].norm
-        assert address is not None
-        return address
+        return (one, other), _address(self.ways[0].calls[site])
 
     def _kept(self) -> Iterator[tuple[_Route, dict[Value, Any]]]:
         for chunk, route in enumerate(self.ways):
@@ -304,12 +342,12 @@ class _Chunks:
             ops.convert_to_tensor(array, dtype=tensor.dtype)
             for array, tensor in zip(batch, self.model.inputs, strict=True)
         ]
-        return route, dict(zip(route.inputs, tensors, strict=True))
+        return route, dict(zip(route.taken[0], tensors, strict=True))
 
     def _route(self, batch: Batch) -> _Route:
         shapes = tuple(array.shape[1:] for array in batch)
         if shapes not in self.routes:
-            self.routes[shapes] = _route(self.model, self.norms, shapes)
+            self.routes[shapes] = _route(self.model, self.norms, shapes, self.dropout)
         return self.routes[shapes]
 
     def refuse_too_few(self, values: int) -> None:

@@ -9,7 +9,7 @@ The forward pass is written in `keras.ops`, the backward pass in the gradient of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from keras import ops
 
 from tcn_migrate.errors import MigrationError
 from tcn_migrate.recovery.data import Batch
-from tcn_migrate.recovery.graph import Address, Step, Value, trace
+from tcn_migrate.recovery.graph import Address, Function, Step, Value, compiled, trace
 
 Array = np.ndarray[Any, Any]
 
@@ -95,9 +95,9 @@ class Response:
         self._rows = max(8, NUMBERS // max(made, 1))
         self._kept = self._before(graph.inputs, graph.steps[:first], inputs)
         self._folds = self._count_folds()
-        self._forward = _compiled(self._outputs_of)
-        self._backward = _compiled(_gradient_of(self._outputs_of))
-        self._normalise = _compiled(self._normalised_of)
+        self._forward = compiled(self._outputs_of)
+        self._backward = compiled(_gradient_of(self._outputs_of))
+        self._normalise = compiled(self._normalised_of)
 
     def _before(self, names: Sequence[Value], steps: Sequence[Step], inputs: Batch) -> list[Array]:
         """What the steps before the first free norm make of the inputs: (samples, rows of a sample, ...).
@@ -264,42 +264,6 @@ def _normalised(norm: Any, x: Any) -> Any:
     mean = ops.mean(x, axis=-1, keepdims=True)
     centred = x - mean
     return centred * ops.rsqrt(ops.mean(ops.square(centred), axis=-1, keepdims=True) + norm.epsilon)
-
-
-Function = Callable[..., Any]
-
-
-def _compiled(function: Function) -> Function:
-    """A function that the backend compiles, for any number of samples."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        return _traced_once(function)
-    if backend == "jax":
-        import jax
-
-        return jax.jit(function)  # type: ignore[no-any-return]
-    return function
-
-
-def _traced_once(function: Function) -> Function:
-    """A `tf.function` that is traced once for any number of samples, where it would be traced again for each."""
-    import tensorflow
-
-    traced = tensorflow.function(function)
-    known: dict[tuple[int, ...], Function] = {}
-
-    def call(*arguments: Any) -> Any:
-        lengths = tuple(len(argument) for argument in arguments)
-        if lengths not in known:
-            known[lengths] = traced.get_concrete_function(
-                *tensorflow.nest.map_structure(
-                    lambda x: tensorflow.TensorSpec((None, *x.shape[1:]) if len(x.shape) > 1 else x.shape, x.dtype),
-                    arguments,
-                )
-            )
-        return known[lengths](*arguments)
-
-    return call
 
 
 def _gradient_of(outputs_of: Function) -> Function:
