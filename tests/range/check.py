@@ -1,0 +1,184 @@
+"""What a migrated file does in an environment that has little else: run by noxfile.py, not by pytest.
+
+    check.py write FILES             migrate every fixture, both targets, into the folder FILES
+    check.py read FILES WHAT         load and predict; WHAT is plain, keras-tcn or tcn_migrate
+    check.py train FILES WHAT        fit, save, load again, predict
+    check.py migrate FOLDER          migrate some fixtures and verify them, with the Keras that is here
+
+The last line that is printed is JSON: how many passed, and what failed. WHAT also says what must not be imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+FIXTURES = Path(__file__).parent.parent.parent / "legacy_fixtures"
+
+
+def write(files: Path) -> Iterator[str | None]:
+    """Migrates every fixture that comes out exactly."""
+    from tcn_migrate.errors import MigrationError
+    from tcn_migrate.migration import migrate
+
+    files.mkdir(parents=True)
+    for spec in sorted(FIXTURES.rglob("case.json")):
+        case, name = json.loads(spec.read_text()), f"{spec.parent.parent.name}-{spec.parent.name}"
+        if case["expect"] != "exact" or not (spec.parent / "golden.npz").exists():
+            continue
+        options = [option.replace("{case}", str(spec.parent)) for option in case.get("options", [])]
+        named = dict(zip(options[::2], options[1::2], strict=False))
+        settings = {"architecture": named.get("--architecture"), "last_step": "--last-step" in options}
+        (files / f"{name}.npz").write_bytes((spec.parent / "golden.npz").read_bytes())
+        (files / f"{name}.json").write_text(json.dumps({"tolerance": case.get("tolerance", 1e-4)}))
+        for target in ("plain", "layer"):
+            try:
+                migrate(
+                    spec.parent / case["source"],
+                    files / f"{name}.{target}.keras",
+                    target=target,
+                    verify=False,
+                    **settings,
+                )
+            except MigrationError as error:
+                yield f"{name} {target}: {error}"
+            else:
+                yield None
+
+
+def prepared(what: str) -> None:
+    """Makes sure that nothing else is imported than what the user would have."""
+    for module in {"plain": ("tcn_migrate", "tcn"), "keras-tcn": ("tcn_migrate",), "tcn_migrate": ("tcn",)}[what]:
+        sys.modules[module] = None  # type: ignore[assignment]
+    if what == "keras-tcn":
+        import tcn  # noqa: F401
+    elif what == "tcn_migrate":
+        from tcn_migrate import TCN  # noqa: F401
+
+
+def version() -> tuple[int, ...]:
+    import keras
+
+    return tuple(int(part) for part in keras.__version__.split(".")[:2])
+
+
+def files_for(files: Path, what: str) -> Iterator[Path]:
+    for file in sorted(files.glob("*.plain.keras" if what == "plain" else "*.layer.keras")):
+        config = zipfile.ZipFile(file).read("config.json")
+        if b"__slice__" in config and version() < (3, 2):
+            continue  # Keras 3.0 and 3.1 cannot read a slice that they wrote themselves
+        if what == "keras-tcn" and (b"LegacyTCN" in config or b"Custom>TCN" not in config):
+            continue
+        yield file
+
+
+def golden(file: Path) -> tuple[Any, list[Any], float]:
+    """Inputs as the model takes them, the old predictions, and how far off one may be."""
+    import numpy as np
+
+    stem = file.with_name(file.name.rsplit(".", 2)[0])
+    held = np.load(f"{stem}.npz")
+    inputs = [held[key] for key in sorted(held.files) if key.startswith("x")]
+    wanted = [held[key] for key in sorted(held.files) if key.startswith("y")]
+    return inputs if len(inputs) > 1 else inputs[0], wanted, json.loads(Path(f"{stem}.json").read_text())["tolerance"]
+
+
+def listed(outputs: Any) -> list[Any]:
+    outputs = list(outputs.values()) if isinstance(outputs, dict) else outputs
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
+
+
+def difference(got: list[Any], wanted: list[Any]) -> float:
+    import numpy as np
+
+    return max(
+        float(np.abs(np.asarray(g, "float64") - w).max()) / max(float(w.std()), 1e-6)
+        for g, w in zip(got, wanted, strict=True)
+    )
+
+
+def read(file: Path) -> str | None:
+    import keras
+
+    inputs, wanted, tolerance = golden(file)
+    error = difference(listed(keras.saving.load_model(file).predict_on_batch(inputs)), wanted)
+    return None if error <= tolerance else f"off by {error:.3g}"
+
+
+def train(file: Path) -> str | None:
+    import keras
+    import numpy as np
+
+    inputs, wanted, _ = golden(file)
+    model = keras.saving.load_model(file, compile=False)
+    if any(np.asarray(one).dtype.kind not in "fiu" for one in listed(inputs)):
+        return None
+    targets = [np.zeros(w.shape, "float32") for w in wanted]
+    model.compile("adam", "mse" if len(wanted) == 1 else ["mse"] * len(wanted))
+    before = [np.asarray(variable).copy() for variable in model.trainable_variables]
+    model.fit(inputs, targets if len(targets) > 1 else targets[0], epochs=1, verbose=0)
+    if before and all(np.array_equal(a, np.asarray(b)) for a, b in zip(before, model.trainable_variables, strict=True)):
+        return "nothing was learned"
+    saved = file.with_name(f"trained-{os.getpid()}.keras")
+    model.save(saved)
+    again = keras.saving.load_model(saved, compile=False)
+    saved.unlink()
+    error = difference(
+        listed(again.predict_on_batch(inputs)), [np.asarray(y) for y in listed(model.predict_on_batch(inputs))]
+    )
+    return None if error <= 1e-4 else f"saved and loaded, it is off by {error:.3g}"
+
+
+def migrate_here(folder: Path) -> Iterator[str | None]:
+    """Migrates with verification a handful of fixtures of every kind."""
+    from tcn_migrate.migration import migrate
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("keras2/weight-norm-321", "keras2/zip-batch-norm-tf215-354", "keras3/numbered-from-20-k38",
+                 "keras3/bidirectional", "keras2/same-middle-step-292", "training/adam-h5-tf215-350"):  # fmt: skip
+        source = json.loads((FIXTURES / name / "case.json").read_text())["source"]
+        for target in ("layer", "plain"):
+            yield attempt(
+                lambda source=source, target=target, name=name: (
+                    migrate(  # type: ignore[misc]
+                        FIXTURES / name / source, folder / "new.keras", target=target, overwrite=True
+                    )
+                    and None
+                ),
+                f"{name} {target}",
+            )
+
+
+def attempt(what: Callable[[], str | None], name: str) -> str | None:
+    try:
+        problem = what()
+    except Exception as error:  # whatever a user would meet
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())[-300:]}"
+    return None if problem is None else f"{name}: {problem}"
+
+
+def main() -> int:
+    warnings.filterwarnings("ignore")
+    command, folder = sys.argv[1], Path(sys.argv[2])
+    if command == "write":
+        results = list(write(folder))
+    elif command == "migrate":
+        results = list(migrate_here(folder))
+    else:
+        prepared(sys.argv[3])
+        run = {"read": read, "train": train}[command]
+        results = [attempt(lambda file=file: run(file), file.name) for file in files_for(folder, sys.argv[3])]  # type: ignore[misc]
+    failed = [result for result in results if result is not None]
+    print(json.dumps({"passed": len(results) - len(failed), "failed": failed}))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
