@@ -129,6 +129,8 @@ def _begin(limits: Limits, scratch: str) -> None:
     """Prepares a worker before anything heavy is imported."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     probe.be_expendable()
+    with open(os.devnull, "wb") as nowhere:  # backends greet, and libraries complain, in the middle of a progress bar
+        os.dup2(nowhere.fileno(), 2)
     tempfile.tempdir = scratch
     # Every worker is one of several; and a GPU would be taken whole by the first of them.
     for name in _SINGLE_THREADED if limits.workers > 1 else ():
