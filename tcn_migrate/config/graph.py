@@ -8,10 +8,18 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.identity import RAW
+from tcn_migrate.config.limits import MOST_LAYERS
 from tcn_migrate.config.operations import history, is_tensor
+from tcn_migrate.config.settings import LAYERS, words
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
 _MOST_OUTPUTS = 1_000
+_ONE_OUTPUT = (LAYERS.keys() | {"TCN", "LegacyTCN"}) - words(
+    "LSTM GRU SimpleRNN RNN LSTMCell GRUCell SimpleRNNCell StackedRNNCells ConvLSTM1D ConvLSTM2D ConvLSTM3D",
+    "Bidirectional TimeDistributed Attention AdditiveAttention MultiHeadAttention GroupQueryAttention",
+    "InputLayer Identity Activation Dropout",
+)
+"""Classes that never give more than one tensor; those left out can give states, scores, or what they were given."""
 _DEEPEST = 900
 """Keras follows a graph by recursion; Python ends that at 1 000 levels."""
 
@@ -47,23 +55,27 @@ def _check_calls(config: Json) -> None:
         layer["name"]: 1 if layer["class_name"] == "InputLayer" else len(layer["inbound_nodes"])
         for layer in config["layers"]
     }
+    if sum(calls.values()) > MOST_LAYERS:
+        raise UnsafeError("layers are called too often", expected=f"at most {MOST_LAYERS} calls", found="more")
+    outputs = {layer["name"]: 1 if layer["class_name"] in _ONE_OUTPUT else _MOST_OUTPUTS for layer in config["layers"]}
     needs: dict[tuple[str, int], set[tuple[str, int]]] = {}
     for layer in config["layers"]:
         for number, call in enumerate(layer["inbound_nodes"]):
             where = f"layer {quoted(layer['name'])}"
             references = list(_referenced(call))
-            if (
-                not references and layer["class_name"] not in RAW
-            ):  # Keras would compute it at once, and `Zeros` of any size is an operation
+            if not references and layer["class_name"] not in RAW:
+                # Keras would compute it at once, and `Zeros` of any size is an operation.
                 raise ContainerError("is called, but on no output of a layer", address=where)
-            needs[layer["name"], number] = {_existing(place, calls, where) for place in references}
+            needs[layer["name"], number] = {_existing(place, calls, outputs, where) for place in references}
     for key in ("input_layers", "output_layers"):
         for end in _ends(config[key]):
-            _existing(end, calls, f"{key} of model {quoted(config['name'])}")
+            _existing(end, calls, outputs, f"{key} of model {quoted(config['name'])}")
     _check_order(needs)
 
 
-def _existing(place: tuple[str, int, int], calls: dict[str, int], where: str) -> tuple[str, int]:
+def _existing(
+    place: tuple[str, int, int], calls: dict[str, int], outputs: dict[str, int], where: str
+) -> tuple[str, int]:
     name, number, index = place
     if name not in calls:
         raise ContainerError(f"takes the output of {quoted(name)}, a layer that does not exist", address=where)
@@ -74,7 +86,7 @@ def _existing(place: tuple[str, int, int], calls: dict[str, int], where: str) ->
             expected=f"0 to {calls[name] - 1}" if calls[name] else "no call",
             found=number,
         )
-    if not 0 <= index < _MOST_OUTPUTS:
+    if not 0 <= index < outputs[name]:
         raise ContainerError(f"takes an output of {quoted(name)} that does not exist", address=where, found=index)
     return name, number
 

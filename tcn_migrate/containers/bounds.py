@@ -14,7 +14,7 @@ MIB = 1 << 20
 LARGEST_JSON = 32 * MIB
 """Python needs up to four bytes for a character, twice while it parses."""
 DEEPEST_JSON = 200
-MOST_VALUES = 2_000_000
+MOST_VALUES = 1_000_000
 """Values in one JSON text. The smallest ones, `[]`, take twenty times the memory of their text."""
 MOST_DIGITS = 40
 MOST_OBJECTS = 50_000
