@@ -1,6 +1,6 @@
-"""One command for everything: `nox -l` lists, `nox -s tests`, `nox -s range`, `nox -s backends`, `nox -s conversions`.
+"""One command for everything: `nox -l` lists, `nox -s tests`, `nox -s range`, `nox -s backends`.
 
-`range` and `backends` print the tables that stand in docs/range.md.
+`range` and `backends` print Markdown tables.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def range(session: nox.Session, keras: str) -> None:
 @nox.parametrize("backend", ["tensorflow", "jax", "torch"])
 def backends(session: nox.Session, backend: str) -> None:
     """Both targets and the layer on each backend: predict, fit, save, load."""
-    session.install(".", "pytest", "hypothesis")
+    session.install(".")
     if backend == "torch":
         session.install("torch==2.13.0")
     elif backend == "jax":
@@ -89,18 +89,8 @@ def backends(session: nox.Session, backend: str) -> None:
             ("layer: fit, save, load", "train", "tcn_migrate"),
         )
     ]
-    session.run("pytest", "tests/test_layer.py", env=environment)
     _table(session, backend, rows)
 
-
-@nox.session
-def conversions(session: nox.Session) -> None:
-    """A plain model in TFLite and in ONNX computes the same."""
-    session.install(".", "tf2onnx", "onnxruntime", "pytest")
-    session.run("pytest", "-m", "slow", "tests/test_conversions.py", *session.posargs)
-
-
-def _table(session: nox.Session, heading: str, rows: list[tuple[str, str]]) -> None:
     """Prints what `check.py` found as rows of a Markdown table, and fails if anything did."""
     failed = []
     for what, printed in rows:
