@@ -91,6 +91,8 @@ def backends(session: nox.Session, backend: str) -> None:
     ]
     _table(session, backend, rows)
 
+
+def _table(session: nox.Session, heading: str, rows: list[tuple[str, str]]) -> None:
     """Prints what `check.py` found as rows of a Markdown table, and fails if anything did."""
     failed = []
     for what, printed in rows:
