@@ -40,7 +40,9 @@ def open_hdf5(source: Path | io.RawIOBase | io.BufferedIOBase, what: str) -> h5p
     """
     try:
         # No locking: a read-only folder or a network share must do, and nothing is ever written here.
-        return h5py.File(source, "r", **({"locking": False} if isinstance(source, Path) else {}))
+        file = h5py.File(source, "r", **({"locking": False} if isinstance(source, Path) else {}))
+        len(file)  # raises where the root is no group
+        return file
     except _BROKEN as error:
         detail = "truncated" if "truncated" in str(error) else "damaged or cut off"
         raise ContainerError(

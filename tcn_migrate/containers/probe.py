@@ -78,7 +78,7 @@ def _started(path: Path, seconds: int) -> int:
     command = [sys.executable, "-P", "-m", "tcn_migrate.containers.probe", os.path.abspath(path), str(seconds)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
     try:
-        return subprocess.run(
+        ended = subprocess.run(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -87,8 +87,10 @@ def _started(path: Path, seconds: int) -> int:
             timeout=WAIT * seconds,
             check=False,
         ).returncode
+        # A signal, or a status that Windows gives to a crash; any other is of an interpreter that could not start.
+        return ended if ended < 0 or ended >= 1 << 31 else 0
     except subprocess.TimeoutExpired:
-        return 1
+        return -9  # as if killed; Windows has no SIGKILL
     except OSError:
         return 0  # no interpreter to start, as in a frozen program
 

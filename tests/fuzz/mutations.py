@@ -221,7 +221,8 @@ def mutate(data: bytes, chance: Random) -> bytes:
     elif data.startswith(b"\x89HDF"):
         ways = (*ANY, *(hdf5_config,) * 4, *(hdf5_objects,) * 4)
     damaged = data
-    with contextlib.suppress(OSError, RuntimeError, KeyError, ValueError, TypeError):  # HDF5 refuses some changes
+    refusals = (OSError, RuntimeError, LookupError, ValueError, TypeError, MemoryError)  # HDF5 refuses some changes
+    with contextlib.suppress(*refusals):
         damaged = chance.choice(ways)(data, chance)
     while damaged and chance.random() < 0.2:
         damaged = chance.choice(ANY)(damaged, chance)
