@@ -204,10 +204,11 @@ for name in ("LSTM", "GRU", "SimpleRNN"):
     branch("bidirectional-last-" + low, "Bidirectional " + name, "last step", SERIES, through(lambda layer=layer: L.Bidirectional(layer(3)())))
 for name in ("LSTM", "GRU"):
     branch(name.lower() + "-hard-sigmoid", name, "recurrent_activation hard_sigmoid", SERIES, through(*[
-        (lambda n=name, more=more: getattr(L, n)(3, return_sequences=True, recurrent_activation="hard_sigmoid", **more)) for more in ({}, {"activation": "hard_sigmoid"}, {"use_bias": False})]))
+        (lambda n=name, more=more: getattr(L, n)(3, return_sequences=True, recurrent_activation="hard_sigmoid", **more)) for more in ({}, {"activation": "hard_sigmoid" if name == "GRU" else "tanh"}, {"use_bias": False})]))
     branch(name.lower() + "-v1", name, "compat.v1", SERIES, through(lambda n=name: getattr(tf.compat.v1.keras.layers, n)(3, return_sequences=True), lambda n=name: getattr(tf.compat.v1.keras.layers, n)(2)))
     branch("bidirectional-hard-sigmoid-" + name.lower(), "Bidirectional " + name, "hard_sigmoid inside", SERIES, through(lambda n=name: L.Bidirectional(getattr(L, n)(3, recurrent_activation="hard_sigmoid"))))
     branch("rnn-hard-sigmoid-" + name.lower(), "RNN", "a cell with hard_sigmoid", SERIES, through(lambda n=name: L.RNN(getattr(L, n + "Cell")(3, recurrent_activation="hard_sigmoid"))))
+branch("lstm-hard-sigmoid-state", "LSTM", "activation hard_sigmoid", SERIES, through(lambda: L.LSTM(3, activation="hard_sigmoid")), refused="hard sigmoid")
 branch("gru-reset-before", "GRU", "reset_after=False", SERIES, through(lambda: L.GRU(4, reset_after=False, return_sequences=True), lambda: L.GRU(3, reset_after=False, recurrent_activation="hard_sigmoid")))
 branch("lstm-no-unit-forget", "LSTM", "unit_forget_bias=False, implementation=1", SERIES, through(lambda: L.LSTM(3, unit_forget_bias=False, implementation=1)))
 branch("lstm-time-major", "LSTM", "time_major", SERIES, through(lambda: L.LSTM(3, time_major=True)), refused="time_major", alone=True)
@@ -380,9 +381,8 @@ branch("mask-into-model", "Masking", "made outside, used in a nested model", SER
 
 
 ALSO = (
-    "activation-hard-sigmoid lstm-hard-sigmoid gru-reset-before lstm-stateful separable-conv1d-causal bidirectional-none encoder-decoder time-distributed-model "
-    "not-trainable-inside attention-causal multi-head-attention-causal normalization-axis up-sampling2d-bicubic mask-through-rescaling mask-through-add "
-    "mask-through-multiply-half mask-attention mask-multi-head-attention-dropout mask-time-distributed-lstm mask-initial-state mask-into-model embedding-mask-tcn"
+    "lstm-hard-sigmoid separable-conv1d-causal bidirectional-none encoder-decoder time-distributed-model multi-head-attention-causal mask-through-rescaling mask-through-multiply-half "
+    "mask-attention mask-multi-head-attention-dropout mask-time-distributed-lstm mask-into-model embedding-mask-tcn"
 ).split()
 """Cases for the repository besides the first of each class."""
 
@@ -490,7 +490,7 @@ def make(name, cases, out, suffix=".h5", behind=True):
         model.save(str(folder / ("old" + suffix)))
     refused = [case["refused"] for case in cases if case.get("refused")]
     if not refused:
-        np.savez_compressed(str(folder / "golden.npz"), y0=wanted.astype("float32"), **{"x%d" % k: x for k, x in enumerate(inputs)})
+        np.savez_compressed(str(folder / "golden.npz"), y0=wanted.astype("float32"), **{("x%d" if len(inputs) < 11 else "x%02d") % k: x for k, x in enumerate(inputs)})
     record = {
         "source": "old" + suffix, "expect": "refused" if refused else "exact", "mentions": refused, "tags": ["refusal" if refused else "healthy", suffix.strip(".") or "savedmodel", "layers"],
         "made_with": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": VERSION, "keras_tcn": TCN_VERSION},
