@@ -193,5 +193,3 @@ def test_metadata_says_what_was_done(tmp_path: Path) -> None:
         said = json.loads(archive.read("metadata.json"))["tcn_migrate"]
     assert said["generations"] == {"tcn": "E"}
     assert said["variables"]["folded"] == len([n for n in said["not_copied"] if n.endswith("kernel")])
-
-
