@@ -113,7 +113,7 @@ def test_every_stored_array_is_claimed_once_or_ignored_with_a_reason(found: Case
     given_architecture = options.get("--architecture")
     architecture = read_architecture(Path(given_architecture)) if given_architecture else None
     held = set(read_checkpoint(found.source, architecture).arrays)
-    claimed = [source.name for move in plan.moves for source in move.sources]
+    claimed = [source.name for move in (*plan.moves, *plan.optimizer) for source in move.sources]
     assert len(claimed) == len(set(claimed)) or any("spectral" in name for name in claimed)
     flags = {a.name for r in plan.tcns.values() for p, a in r.found.items() if p[-1] == "initialized"}
     assert set(claimed) | set(plan.ignored) | flags == held
