@@ -61,6 +61,12 @@ CHANGED: list[tuple[LayerRepair, Json, str, Json]] = [
         {"bin_boundaries": [0.0], "dtype": "float32"},
     ),
     (
+        replaced_classes.unsalted_hashing,
+        inner("Hashing", num_bins=4, salt=[0xDECAFCAFFE, 0xDECAFCAFFE]),
+        "Hashing",
+        {"num_bins": 4, "salt": None},
+    ),
+    (
         replaced_classes.hashing,
         inner("Hashing", num_bins=4, dtype="float32"),
         "Hashing",
@@ -129,6 +135,7 @@ LEFT_ALONE: list[tuple[LayerRepair, Json]] = [
     (replaced_classes.random_crop_that_resizes_first, inner("CenterCrop", height=4, width=5)),
     (replaced_classes.resizing_by_lost_methods, inner("Resizing", interpolation="area")),
     (replaced_classes.discretization, inner("Discretization", bin_boundaries=[0.0], dtype="float32")),
+    (replaced_classes.unsalted_hashing, inner("Hashing", num_bins=4, salt=[3, 4])),
     (replaced_classes.hashing, inner("Hashing", num_bins=4, output_mode="one_hot", dtype="float32")),
     (replaced_classes.hashing, inner("Hashing", num_bins=4, dtype="int64")),
     (replaced_classes.causal_separable_convolution, inner("SeparableConv1D", padding="same", kernel_size=[3])),

@@ -43,6 +43,7 @@ from tcn_migrate.config.repairs.replaced_classes import (
     resizing_by_lost_methods,
     synchronized_batch_normalization,
     thresholded_relu,
+    unsalted_hashing,
 )
 from tcn_migrate.config.repairs.walk import Walk
 
@@ -54,6 +55,7 @@ INDEX: tuple[LayerRepair, ...] = (
     resizing_by_lost_methods,
     discretization,
     hashing,
+    unsalted_hashing,
     list_of_one_axis,
     slope_of_leaky_relu,
     category_encoding,

@@ -97,6 +97,21 @@ def bilinear_up_sampling(entry: Json) -> Change | None:
     )
 
 
+UNSALTED = [0xDECAFCAFFE, 0xDECAFCAFFE]
+"""What TensorFlow 2.3 and 2.4 store as the salt of a Hashing layer that has none (`_DEFAULT_SALT_KEY`)."""
+
+
+def unsalted_hashing(entry: Json) -> Change | None:
+    """Hashing without a salt, of which early releases store a constant of theirs that they do not hash with.
+
+    Since: TensorFlow 2.3 and 2.4 store the constant; Keras 3 would take it for a salt, which is another hash.
+    Issue: none known; without it the layer is silently another function.
+    """
+    if entry["class_name"] != "Hashing" or entry["config"].get("salt") != UNSALTED:
+        return None
+    return Change(with_config(entry, salt=None), "the stored salt is a constant for none at all")
+
+
 def hashing(entry: Json) -> Change | None:
     """Hashing to whole numbers: below TensorFlow 2.9 its dtype is that of its inputs.
 
