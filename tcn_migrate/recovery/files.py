@@ -38,7 +38,12 @@ def read_inputs(source: Any, names: Sequence[str], shapes: Sequence[tuple[int | 
     """
     paths = [source] if isinstance(source, str | Path) else list(source)
     parts = [pick(load(Path(path)), "x", names, shapes, Path(path)) for path in paths]
-    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    return [_joined(arrays) for arrays in zip(*parts, strict=True)]
+
+
+def _joined(arrays: Sequence[Array]) -> Array:
+    """Arrays in one, along the samples; a single one stays as it is, mapped if it was."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def read_recorded(
@@ -56,8 +61,8 @@ def read_recorded(
         inputs.append(pick(held, "x", names, shapes, Path(path)))
         predictions.append(pick(held, "y", [""] * outputs, [()] * outputs, Path(path)))
     return (
-        [np.concatenate(arrays) for arrays in zip(*inputs, strict=True)],
-        [np.concatenate(arrays) for arrays in zip(*predictions, strict=True)],
+        [_joined(arrays) for arrays in zip(*inputs, strict=True)],
+        [_joined(arrays) for arrays in zip(*predictions, strict=True)],
     )
 
 
@@ -73,7 +78,8 @@ def load(path: Path) -> dict[str, Array]:
             with np.load(path, allow_pickle=False) as held:
                 return {name: held[name] for name in held.files}
         if path.suffix == ".npy":
-            return {"x": np.load(path, allow_pickle=False)}
+            # Mapped, so that data larger than memory are read as they are used.
+            return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
         if path.suffix == ".csv":
             return {"x": _table(path)}
         if path.suffix == ".parquet":
