@@ -30,8 +30,8 @@ def dtype_name(stored: Any, where: str) -> str | None:
     Since: TensorFlow 2.1 (`Policy`), Keras 3.5 (`DTypePolicy`).
     """
     name = stored
-    if isinstance(stored, dict) and stored.get("class_name") in _POLICIES and isinstance(stored.get("config"), dict):
-        name = stored["config"].get("name")
+    if isinstance(stored, dict) and str(stored.get("class_name")) in _POLICIES:
+        name = stored["config"].get("name") if isinstance(stored.get("config"), dict) else stored
     if name is None or (isinstance(name, str) and name in {"infer", "_infer"}):
         return None
     if isinstance(name, str):

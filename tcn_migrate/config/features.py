@@ -57,7 +57,7 @@ def _model(model: Json, address: Address, given: Sequence[Shape], found: dict[Ad
         later = []
         for entry, number in waiting:
             name, call = name_of(entry), entry["inbound_nodes"][number]
-            arguments = call.get("args") or []
+            arguments = (call.get("args") or []) if isinstance(call, dict) else []
             sources = [history(tensor) for tensor in _tensors(arguments[:1])]
             if any((layer, node) not in made for layer, node, _ in sources):
                 later.append((entry, number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import math
@@ -101,11 +102,11 @@ def mutated_json(config: Any, chance: Random) -> Any:
                 if isinstance(held[key], dict | list):
                     waiting.append(held[key])
         if not places:
-            return chance.choice(VALUES)
+            return copy.deepcopy(chance.choice(VALUES))
         held, key = chance.choice(places)
         way = chance.randrange(5)
         if way < 2:
-            held[key] = chance.choice(VALUES)
+            held[key] = copy.deepcopy(chance.choice(VALUES))  # or two places share it, and it may come to hold itself
         elif way == 2:
             del held[key]
         elif way == 3 and isinstance(held, list):
@@ -147,7 +148,8 @@ def hdf5_objects(data: bytes, chance: Random) -> bytes:
                 key = chance.choice(list(thing.attrs))
                 thing.attrs[key] = chance.choice((b"", 3, ["x"] * 9, np.float32(1), [b"kernel:0"], np.arange(4)))
             elif isinstance(thing, h5py.Dataset) and thing.shape and thing.dtype.kind == "f":
-                _rewrite(file, name, thing[()], chance)
+                if thing.size is not None and thing.size < 1 << 20:  # it may have been declared huge a moment ago
+                    _rewrite(file, name, thing[()], chance)
     return buffer.getvalue()
 
 

@@ -47,7 +47,7 @@ class Walk:
         """A layer repaired, what it holds first; and the layers that have to go in front of it."""
         if entry["class_name"] in _MODELS:
             return self.model(entry, address), []
-        if not classes.is_known(entry["class_name"]) and entry["module"] != "keras.layers":
+        if not classes.is_known(entry["class_name"]) and entry.get("module") != "keras.layers":
             return entry, []
         entry, before = self.held(entry, address)
         for repair in self.index:
