@@ -7,18 +7,17 @@ model. The same plan gives the same bytes. The file appears at its name only whe
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import h5py
 
+from tcn_migrate.containers.window import Window
 from tcn_migrate.errors import MigrationError, quoted
 from tcn_migrate.moves import Array, Move, Plan
 
@@ -120,7 +119,7 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] 
         member.CRC = 0
         member.header_offset = file.tell()
         file.write(member.FileHeader(zip64=long))
-        window = _Window(file, file.tell())
+        window = Window(file, file.tell())
         with h5py.File(window, "w", track_order=False) as store:
             store.create_group("vars")  # the model's own: Keras up to 3.5 fails where it is not, though it is empty
             for move in plan.moves:
@@ -167,57 +166,3 @@ def metadata(plan: Plan) -> dict[str, Any]:
             "repairs": [repair.name for repair in plan.repairs],
         },
     }
-
-
-class _Window(io.RawIOBase):
-    """A file from `start` to its end, as a file of its own: where HDF5 writes inside the archive."""
-
-    def __init__(self, file: IO[bytes], start: int) -> None:
-        self._file, self.start, self.size, self._position = file, start, 0, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        length = max(0, min(len(view), self.size - self._position))
-        self._file.seek(self.start + self._position)
-        got = int(cast(io.BufferedRandom, self._file).readinto(view[:length]))
-        self._position += got
-        return got
-
-    def write(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        self._file.seek(self.start + self._position)
-        self._file.write(view)
-        self._position += len(view)
-        self.size = max(self.size, self._position)
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        self.size = self._position if size is None else size
-        self._file.truncate(self.start + self.size)
-        return self.size
-
-    def crc32(self) -> int:
-        """The checksum over all bytes, as the archive's directory wants it."""
-        self._file.flush()
-        self._file.seek(self.start)
-        left, value = self.size, 0
-        while left and (chunk := self._file.read(min(1 << 20, left))):
-            value, left = zlib.crc32(chunk, value), left - len(chunk)
-        return value

@@ -25,6 +25,7 @@ from tcn_migrate.containers.bounds import (
 )
 from tcn_migrate.containers.digest import sha256_of
 from tcn_migrate.containers.hdf5 import datasets, open_hdf5
+from tcn_migrate.containers.window import Window
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
 _LARGEST_DIRECTORY = 8 * MIB
@@ -177,40 +178,3 @@ def _start_of(file: IO[bytes], member: zipfile.ZipInfo) -> int:
     file.seek(member.header_offset + 26)
     name, extra = struct.unpack("<HH", file.read(4))
     return int(member.header_offset + 30 + name + extra)
-
-
-class Window(io.RawIOBase):
-    """`size` bytes of a file from `start` on, as a file of their own."""
-
-    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
-        self._file, self._start, self._size, self._position = file, start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def tell(self) -> int:
-        return self._position
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(cast(bytearray, buffer)).cast("B")
-        length = max(0, min(len(view), self._size - self._position))
-        self._file.seek(self._start + self._position)
-        got = self._file.readinto(view[:length])  # type: ignore[attr-defined]
-        self._position += got
-        return int(got)
-
-    def crc32(self) -> int:
-        """The checksum over all bytes, as the archive's directory has it."""
-        self._file.seek(self._start)
-        left, value = self._size, 0
-        while left and (chunk := self._file.read(min(MIB, left))):
-            value, left = zlib.crc32(chunk, value), left - len(chunk)
-        return value
