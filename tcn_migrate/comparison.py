@@ -16,9 +16,7 @@ from tcn_migrate.migration import plan as plan_of
 from tcn_migrate.moves import Array, Plan
 from tcn_migrate.naming.entries import spoken
 from tcn_migrate.recovery.files import read_recorded
-
-SINGLE_TOLERANCE = 1e-4
-"""Largest difference of float32 predictions that is rounding, in standard deviations of the recorded ones."""
+from tcn_migrate.verify import scale_of
 
 
 @dataclass(frozen=True)
@@ -160,9 +158,7 @@ def difference(name: str, got: Array, wanted: Array) -> Difference:
     if not finite.any():
         return Difference(name, 0.0, 0.0, bool(np.array_equal(wide, expected, equal_nan=True)))
     largest = float(np.abs(wide - expected)[finite].max())
-    # A constant has no deviation; its size stands in.
-    scale = max(float(expected[finite].std()), 1e-3 * float(np.abs(expected[finite]).max()), 1e-12)
-    return Difference(name, largest, largest / scale, False)
+    return Difference(name, largest, largest / scale_of(expected[finite], 1e-12), False)
 
 
 def _target_of(new: Path) -> str:

@@ -10,16 +10,15 @@ from pathlib import Path
 
 from tcn_migrate.checkpoint import Json, StoredArray
 from tcn_migrate.config.features import Shape, features_of, input_shapes, layers_with_features
+from tcn_migrate.containers.bounds import ALWAYS_ALLOWED, MIB
 from tcn_migrate.errors import MigrationError, NamingError, SettingError, UnsafeError
 from tcn_migrate.naming.entries import Address, spoken
 
-MIB = 1 << 20
 DEFAULT_BYTES = 8 << 30
 """Size of a source, and of the arrays in it, unless `max_bytes` says otherwise."""
 LARGEST_EXPANSION = 50
 """All arrays together may be this many times larger than the source, once they are above 64 MiB. Trained weights hardly
 shrink at all when they are compressed."""
-ALWAYS_ALLOWED = 64 * MIB
 MOST_UNROLLED = 2_000
 _MOST_FILES = 10_000
 _ITEMSIZE = {"float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "uint64": 8}

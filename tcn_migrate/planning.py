@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
-from tcn_migrate.config import Modern, modernize, normalize
+from tcn_migrate.config import Modern, normalize, repaired
 from tcn_migrate.config.legal_names import legal_names, moved
 from tcn_migrate.config.nested import repair_nested_models
 from tcn_migrate.errors import NamingError, quoted
@@ -70,8 +70,9 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     if major(version) < 3:
         masked = makes_masks(stored)
         readings = {a: keras2_meaning(r, masked) for a, r in readings.items()}
-    modern = modernize(
-        checkpoint.config,
+    modern = repaired(
+        stored,
+        keras_2=major(version) < 3,
         keras_version=version,
         custom_classes=choices.custom_classes,
         passes=lambda entry: _passes(readings, entry),
@@ -208,7 +209,8 @@ def rewrite_tcns(model: Json, readings: Mapping[Address, TCNReading], address: A
         for key in ("layer", "backward_layer"):
             inner = config.get(key)
             if isinstance(inner, dict) and "class_name" in inner:
-                role = {"layer": "forward_layer"}.get(key, key) if entry.get("class_name") == "Bidirectional" else key
+                forward = key == "layer" and entry.get("class_name") == "Bidirectional"
+                role = "forward_layer" if forward else key
                 config[key] = entry_at(inner, (*here, role))
         return {**entry, "config": config}
 
@@ -238,11 +240,10 @@ def make_moves(
             continue
         place = places.get(address)
         if place is None:
-            prefix = next((p for a, p in prefixes.items() if address[: len(a)] == a), None)
-            if prefix is None:
+            layer = next((a for a in prefixes if address[: len(a)] == a), None)
+            if layer is None:
                 raise NamingError("has no place in the migrated model", address=spoken(address))
-            layer = next(a for a in prefixes if address[: len(a)] == a)
-            place = "/".join((prefix, *address[len(layer) :]))
+            place = "/".join((prefixes[layer], *address[len(layer) :]))
         transform = modern.transforms.get(address)
         if transform is None:
             moves.append(copied(address, place, array))

@@ -20,9 +20,10 @@ import numpy as np
 
 from tcn_migrate.errors import VerificationError, quoted
 from tcn_migrate.moves import Plan
+from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.tcn.forward import forward
-from tcn_migrate.tcn.reading import TCNReading
+from tcn_migrate.tcn.reading import TCNReading, folded_kernel
 
 SINGLE_TOLERANCE = 1e-4
 """Largest difference of a TCN's float32 output from the float64 forward pass, as a fraction of its deviation."""
@@ -198,12 +199,11 @@ def compare_variables(model: Any, plan: Plan) -> tuple[int, int]:
                 found=_difference(got, wanted),
             )
         exact, recomputed = exact + (move.grade == "copied"), recomputed + (move.grade != "copied")
-    wanted_count = len(plan.moves)
     count = sum(1 for v in model.variables if "seed" not in v.path.rpartition("/")[2])
     unique = len({_owner(plan.places.get(m.address, m.address), m.target) for m in plan.moves})
     if count > unique:
         raise VerificationError(
-            "the new model has variables that nothing was copied into", expected=wanted_count, found=count
+            "the new model has variables that nothing was copied into", expected=len(plan.moves), found=count
         )
     return exact, recomputed
 
@@ -248,30 +248,16 @@ def layer_at(model: Any, address: Address) -> Any:
 
 
 def _inside(here: Any, name: str) -> Any:
+    """A layer of a model, a norm of a block, an item of a list, or a part under its attribute."""
     if isinstance(here, list | tuple):
-        return _item(here, name)
-    layers = getattr(here, "_layers", None) if not hasattr(here, "get_layer") else here.layers
-    if hasattr(here, "get_layer"):
-        found = next((layer for layer in layers or [] if layer.name == name), None)
-        if found is not None:
-            return found
+        keys = store.keys([{"class_name": type(item).__name__} for item in here])
+        return dict(zip(keys, here, strict=True)).get(name)
+    for layer in here.layers if hasattr(here, "get_layer") else ():
+        if layer.name == name:
+            return layer
     if name in ("norm_0", "norm_1") and hasattr(here, "norms"):
         return here.norms[int(name[-1])]
     return getattr(here, name, None) if hasattr(here, name) else getattr(here, f"_{name}", None)
-
-
-def _item(items: Any, name: str) -> Any:
-    """An item of a list by its key in the weight store: the class in snake case, counted."""
-    from tcn_migrate.config.names import snake_case
-
-    counts: dict[str, int] = {}
-    for item in items:
-        base = snake_case(type(item).__name__)
-        number = counts.get(base, 0)
-        counts[base] = number + 1
-        if name == (f"{base}_{number}" if number else base):
-            return item
-    return None
 
 
 def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
@@ -298,21 +284,14 @@ def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
     if got.shape != wanted.shape:
         raise VerificationError(
             "the new layer's output has another shape",
-            address=spoken(reading.address),
+            address=name,
             expected=wanted.shape,
             found=got.shape,
         )
     finite = np.isfinite(wanted)
     if not np.array_equal(finite, np.isfinite(got)):
-        raise VerificationError(
-            "the new layer's output is not finite where it should be", address=spoken(reading.address)
-        )
-    scale = (
-        max(float(wanted[finite].std()), 1e-3 * float(np.abs(wanted[finite]).max(initial=0)), 1e-6)
-        if finite.any()
-        else 1.0
-    )
-    difference = float(np.abs(got - wanted)[finite].max(initial=0)) / scale
+        raise VerificationError("the new layer's output is not finite where it should be", address=name)
+    difference = float(np.abs(got - wanted)[finite].max(initial=0)) / scale_of(wanted[finite], 1e-6)
     tolerance = HALF_TOLERANCE if "16" in reading.settings.dtype else SINGLE_TOLERANCE
     if not difference <= tolerance:
         raise VerificationError(
@@ -330,7 +309,12 @@ def source_arrays(reading: TCNReading) -> dict[Address, Any]:
     arrays = {a: v for a, v in read.items() if a[-1] not in ("g", "v", "initialized")}
     for address, v in read.items():
         if address[-1] == "v":
-            wide, g = v.astype(np.float64), read[*address[:-1], "g"].astype(np.float64)
-            length = np.sqrt(np.maximum((wide**2).sum(axis=(0, 1)), 1e-12))
-            arrays[*address[:-1], "kernel"] = wide * (g / length)
+            arrays[*address[:-1], "kernel"] = folded_kernel(v.astype(np.float64), read[*address[:-1], "g"])
     return arrays
+
+
+def scale_of(values: Any, least: float) -> float:
+    """What a difference from `values` is measured in: their deviation; where they hardly vary, a part of their size."""
+    if not values.size:
+        return 1.0
+    return max(float(values.std()), 1e-3 * float(np.abs(values).max()), least)

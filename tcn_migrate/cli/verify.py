@@ -55,7 +55,8 @@ def command(
     """
     if (golden is None) == (against is None):
         raise click.UsageError("Give --golden FILE or --against OLD.")
-    from tcn_migrate.comparison import SINGLE_TOLERANCE, compare_predictions, compare_variables
+    from tcn_migrate.comparison import compare_predictions, compare_variables
+    from tcn_migrate.verify import SINGLE_TOLERANCE
 
     with show.failures(str(new), machine=machine):
         classes = options.load_custom_objects(custom_objects)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tcn_migrate.config.modern import Modern, modernize, normalize, of_keras_2
+from tcn_migrate.config.modern import Modern, modernize, normalize, of_keras_2, repaired
 
-__all__ = ["Modern", "modernize", "normalize", "of_keras_2"]
+__all__ = ["Modern", "modernize", "normalize", "of_keras_2", "repaired"]

@@ -14,7 +14,7 @@ from typing import Any
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.entries import is_model, name_of
 from tcn_migrate.config.keras_operations import is_operation
-from tcn_migrate.config.operations import history, is_tensor
+from tcn_migrate.config.operations import ends_in, history, tensors_in
 from tcn_migrate.config.settings import words
 
 Address = tuple[str, ...]
@@ -46,7 +46,7 @@ def _model(model: Json, address: Address, given: Sequence[Shape], found: dict[Ad
         return [_chain(model["config"]["layers"], address, given[0] if given else None, found)]
     config = model["config"]
     made: dict[tuple[str, int], list[Shape]] = {}
-    inputs = [end[0] for end in _ends(config["input_layers"])]
+    inputs = [end[0] for end in ends_in(config["input_layers"])]
     entries = {name_of(entry): entry for entry in config["layers"]}
     for number, name in enumerate(inputs):
         own = _declared(entries[name]) if name in entries else None
@@ -58,7 +58,7 @@ def _model(model: Json, address: Address, given: Sequence[Shape], found: dict[Ad
         for entry, number in waiting:
             name, call = name_of(entry), entry["inbound_nodes"][number]
             arguments = (call.get("args") or []) if isinstance(call, dict) else []
-            sources = [history(tensor) for tensor in _tensors(arguments[:1])]
+            sources = [history(tensor) for tensor in tensors_in(arguments[:1])]
             if any((layer, node) not in made for layer, node, _ in sources):
                 later.append((entry, number))
                 continue
@@ -67,7 +67,7 @@ def _model(model: Json, address: Address, given: Sequence[Shape], found: dict[Ad
         if len(later) == len(waiting):
             break
         waiting = later
-    return [_at(made.get((name, node), []), index) for name, node, index in _ends(config["output_layers"])]
+    return [_at(made.get((name, node), []), index) for name, node, index in ends_in(config["output_layers"])]
 
 
 def _chain(entries: list[Json], address: Address, shape: Shape, found: dict[Address, list[Shape]]) -> Shape:
@@ -237,22 +237,3 @@ def _whole(value: Any) -> int | None:
 
 def _at(shapes: Sequence[Shape], index: int) -> Shape:
     return shapes[index] if 0 <= index < len(shapes) else None
-
-
-def _tensors(value: Any) -> Iterator[Json]:
-    if is_tensor(value):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
-
-
-def _ends(value: Any) -> Iterator[tuple[str, int, int]]:
-    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
-        yield value[0], value[1], value[2]
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _ends(item)

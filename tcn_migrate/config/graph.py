@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.identity import RAW
 from tcn_migrate.config.limits import MOST_LAYERS
-from tcn_migrate.config.operations import history, is_tensor
+from tcn_migrate.config.operations import ends_in, history, tensors_in
 from tcn_migrate.config.settings import LAYERS, words
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
@@ -62,13 +60,13 @@ def _check_calls(config: Json) -> None:
     for layer in config["layers"]:
         for number, call in enumerate(layer["inbound_nodes"]):
             where = f"layer {quoted(layer['name'])}"
-            references = list(_referenced(call))
+            references = [history(tensor) for tensor in tensors_in(call)]
             if not references and layer["class_name"] not in RAW:
                 # Keras would compute it at once, and `Zeros` of any size is an operation.
                 raise ContainerError("is called, but on no output of a layer", address=where)
             needs[layer["name"], number] = {_existing(place, calls, outputs, where) for place in references}
     for key in ("input_layers", "output_layers"):
-        for end in _ends(config[key]):
+        for end in ends_in(config[key]):
             _existing(end, calls, outputs, f"{key} of model {quoted(config['name'])}")
     _check_order(needs)
 
@@ -116,22 +114,3 @@ def _check_order(needs: dict[tuple[str, int], set[tuple[str, int]]]) -> None:
     deepest = max(depth.values(), default=0)
     if deepest > _DEEPEST:
         raise UnsafeError(f"{deepest} layers feed each other in a row", expected=f"at most {_DEEPEST}")
-
-
-def _referenced(value: Any) -> Iterator[tuple[str, int, int]]:
-    if is_tensor(value):
-        yield history(value)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _referenced(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _referenced(item)
-
-
-def _ends(value: Any) -> Iterator[tuple[str, int, int]]:
-    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
-        yield value[0], value[1], value[2]
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _ends(item)

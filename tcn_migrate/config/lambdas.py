@@ -18,6 +18,7 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.bytecode import LARGEST, read_function
+from tcn_migrate.config.entries import name_of
 from tcn_migrate.config.known_functions import ChannelNormalization, Indexing, Known, recognise
 from tcn_migrate.config.operations import Drawing, is_tensor, sliced
 from tcn_migrate.config.redraw import every_model, functional_of, is_sequential, replace_layers
@@ -53,7 +54,7 @@ def replace_lambdas(config: Json, custom_classes: frozenset[str] = frozenset()) 
     def change(model: Json, path: str) -> Json:
         layers = [_supplied(layer, custom_classes, path, repairs) for layer in model["config"]["layers"]]
         model = {**model, "config": {**model["config"], "layers": layers}}
-        known = {_name_of(layer): recognised(layer, path) for layer in layers if _lambda_in(layer) is not None}
+        known = {name_of(layer): recognised(layer, path) for layer in layers if _lambda_in(layer) is not None}
         if not known:
             return model
         if is_sequential(model):
@@ -78,7 +79,7 @@ def recognised(layer: Json, path: str = "") -> Known:
     entry = _lambda_in(layer)
     if entry is None:
         raise ValueError("not a Lambda")
-    name = path + _name_of(layer)
+    name = path + name_of(layer)
     settings: Json = entry["config"]
     if settings.get("mask") is not None:
         raise _refusal(name, "has a mask that is Python code")
@@ -113,10 +114,6 @@ def _lambda_in(layer: Json) -> Json | None:
     if layer["class_name"] == "TimeDistributed" and isinstance(inner, dict) and inner.get("class_name") == "Lambda":
         return inner
     return None
-
-
-def _name_of(layer: Json) -> str:
-    return str(layer.get("name") or layer["config"].get("name"))
 
 
 def _stored_function(settings: Json, name: str) -> tuple[bytes, list[Any], list[Any]]:
@@ -226,7 +223,7 @@ def _supplied(layer: Json, custom_classes: frozenset[str], path: str, repairs: l
     """A layer of the user's class in place of a Lambda, if one was registered under the Lambda's name."""
     if layer["class_name"] != "Lambda":
         return layer
-    name = _name_of(layer)
+    name = name_of(layer)
     named = [own for own in sorted(custom_classes) if own.rpartition(">")[2] == name]
     if not named:
         return layer

@@ -53,18 +53,27 @@ def normalize(stored: Json, *, keras_version: str | None, custom_classes: frozen
     return config
 
 
-def modernize(
-    stored: Json,
+def modernize(stored: Json, *, keras_version: str | None, custom_classes: frozenset[str] = frozenset()) -> Modern:
+    """Everything that a stored config needs, but for masks: `normalize`, then `repaired`."""
+    config = normalize(stored, keras_version=keras_version, custom_classes=custom_classes)
+    keras_2 = of_keras_2(stored, keras_version)
+    return repaired(config, keras_2=keras_2, keras_version=keras_version, custom_classes=custom_classes)
+
+
+def repaired(
+    config: Json,
     *,
+    keras_2: bool,
     keras_version: str | None,
     custom_classes: frozenset[str] = frozenset(),
     passes: Callable[[Json], bool] | None = None,
     still_passes: bool = True,
 ) -> Modern:
-    """Everything that a stored config needs: normal form, repairs, and no setting that only younger releases know.
+    """A config that computes the same in Keras 3, without settings that only younger releases know.
 
     Args:
-        stored: the model's config as stored; it is not changed.
+        config: in normal form; it is not changed.
+        keras_2: whether Keras 2 wrote it.
         keras_version: of the release that wrote it, such as "2.3.0-tf"; None if the file does not say.
         custom_classes: names of classes that the user supplies, with or without their package.
         passes: whether the TCN of an entry passed masks on; without it masks are not looked after.
@@ -73,8 +82,6 @@ def modernize(
     Raises:
         MigrationError: the config cannot be migrated, and why.
     """
-    keras_2 = of_keras_2(stored, keras_version)
-    config = normalize(stored, keras_version=keras_version, custom_classes=custom_classes)
     repairs: list[Repair] = []
     config, done = replace_operators(config)
     repairs += done
@@ -85,11 +92,11 @@ def modernize(
 
         config, done = repair_masks(config, passes, keras_version, still_passes=still_passes)
         repairs += done
-    repaired = repair_layers(config, keras_2=keras_2, keras_version=keras_version)
-    config, nested = repair_nested_models(with_sizes_of_inputs(repaired.config))
+    layers = repair_layers(config, keras_2=keras_2, keras_version=keras_version)
+    config, nested = repair_nested_models(with_sizes_of_inputs(layers.config))
     config, warnings = check_settings(neutral(config), custom_classes)
     check_graphs(config)
-    return Modern(config, repaired.transforms, (*repairs, *repaired.repairs, *nested), warnings)
+    return Modern(config, layers.transforms, (*repairs, *layers.repairs, *nested), warnings)
 
 
 def of_keras_2(stored: Json, keras_version: str | None) -> bool:

@@ -13,7 +13,7 @@ An operation is written as Keras 3 itself serialises one, restricted to what eve
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import EllipsisType
 from typing import Any, TypeAlias
 
@@ -37,6 +37,24 @@ def history(reference: Json) -> tuple[str, int, int]:
     """Layer, node and output that a reference names."""
     layer, node, index = reference["config"]["keras_history"]
     return str(layer), int(node), int(index)
+
+
+def tensors_in(value: Any) -> Iterator[Json]:
+    """The tensors among a call's arguments, at any depth."""
+    if is_tensor(value):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from tensors_in(item)
+
+
+def ends_in(value: Any) -> Iterator[tuple[str, int, int]]:
+    """What a model's `input_layers` or `output_layers` name, whatever they are nested in."""
+    if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
+        yield value[0], value[1], value[2]
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from ends_in(item)
 
 
 class Drawn(dict[str, Any]):

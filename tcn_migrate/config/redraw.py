@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.operations import Drawing, history, is_tensor, tensor
+from tcn_migrate.config.entries import name_of
+from tcn_migrate.config.operations import Drawing, history, is_tensor, tensor, tensors_in
 from tcn_migrate.errors import ContainerError, quoted
 
 _DEEPEST = 50
@@ -83,7 +84,11 @@ def _in_order(layers: list[Json], goes: set[str]) -> Iterator[tuple[Json, int, J
     missing: dict[tuple[str, int], set[tuple[str, int]]] = {}
     feeds: dict[tuple[str, int], list[tuple[str, int]]] = {}
     for place, (_, _, node) in calls.items():
-        inputs = {(name, number) for name, number, _ in _references([node["args"], node["kwargs"]]) if name in goes}
+        inputs = {
+            (name, number)
+            for name, number, _ in map(history, tensors_in([node["args"], node["kwargs"]]))
+            if name in goes
+        }
         missing[place] = inputs
         for source in inputs:
             feeds.setdefault(source, []).append(place)
@@ -100,17 +105,6 @@ def _in_order(layers: list[Json], goes: set[str]) -> Iterator[tuple[Json, int, J
     if done < len(calls):
         waits = next(name for (name, _), inputs in missing.items() if inputs)
         raise ContainerError(f"Layer {quoted(waits)} is fed by itself, or by a call that does not exist")
-
-
-def _references(value: Any) -> Iterator[tuple[str, int, int]]:
-    if is_tensor(value):
-        yield history(value)
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _references(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _references(part)
 
 
 class _Replaced:
@@ -182,7 +176,7 @@ class Placing:
 
     def missing(self, group: list[Json]) -> str | None:
         own = {entry["name"] for entry in group}
-        named = (name for entry in group for name, _, _ in _references(entry["inbound_nodes"]))
+        named = (name for entry in group for name, _, _ in map(history, tensors_in(entry["inbound_nodes"])))
         return next((name for name in named if name not in self.standing and name not in own), None)
 
     def all(self) -> list[Json]:
@@ -228,14 +222,14 @@ def functional_of(sequential: Json) -> Json | None:
         shape = first.get("batch_input_shape") or first.get("batch_shape") or config.get("build_input_shape")
         if shape is None:
             return None
-        name = Drawing(_name_of(layer) for layer in layers).name(f"{config['name']}_input")
+        name = Drawing(name_of(layer) for layer in layers).name(f"{config['name']}_input")
         dtype = first.get("dtype") if layers[0]["class_name"] != "Embedding" else "float32"
         own = {"name": name, "batch_shape": shape, "dtype": dtype if isinstance(dtype, str) else "float32"}
         layers.insert(0, {"module": "keras.layers", "class_name": "InputLayer", "config": own, "registered_name": None})
     chain: list[Json] = []
     for layer in layers:
         nodes = [{"args": [tensor(chain[-1]["name"])], "kwargs": {}}] if chain else []
-        chain.append({**layer, "name": _name_of(layer), "inbound_nodes": nodes})
+        chain.append({**layer, "name": name_of(layer), "inbound_nodes": nodes})
     kept = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
     ends = {"input_layers": [[chain[0]["name"], 0, 0]], "output_layers": [[chain[-1]["name"], 0, 0]]}
     return {
@@ -244,7 +238,3 @@ def functional_of(sequential: Json) -> Json | None:
         "class_name": "Functional",
         "config": {**kept, "layers": chain, **ends},
     }
-
-
-def _name_of(layer: Json) -> str:
-    return str(layer.get("name") or layer["config"]["name"])

@@ -19,7 +19,7 @@ from tcn_migrate.containers.digest import sha256_of
 from tcn_migrate.containers.hdf5 import attribute, datasets, open_hdf5, stored_array, text_list
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, NamingError, UnsafeError, quoted
 
-Path2 = tuple[str, ...]
+VariablePath = tuple[str, ...]
 
 
 def matches(path: Path) -> bool:
@@ -81,7 +81,6 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
             )
         model = architecture
         if names is not None:
-            version = version or attribute(file, "keras_version", "file")
             paths, rest = _by_layer(file, names, "file")
             container, layout = "hdf5 weights", "names"
         elif "layers" in file or "_layer_checkpoint_dependencies" in file:
@@ -119,7 +118,7 @@ def _group(parent: h5py.Group, name: str) -> h5py.Group | None:
     return child if isinstance(child, h5py.Group) else None
 
 
-def _descend(parent: h5py.Group, path: Path2) -> Any:
+def _descend(parent: h5py.Group, path: VariablePath) -> Any:
     """What lies at `path`, or None; links are refused."""
     here: Any = parent
     for part in path:
@@ -139,7 +138,7 @@ def _descend(parent: h5py.Group, path: Path2) -> Any:
 
 def _by_layer(
     weights: h5py.Group, names: list[str], what: str
-) -> tuple[dict[Path2, StoredArray], dict[Path2, StoredArray]]:
+) -> tuple[dict[VariablePath, StoredArray], dict[VariablePath, StoredArray]]:
     """The arrays that the layers' `weight_names` list, by (layer, *variable path), and all others below `weights`.
 
     A layer's name is one part of the path, even where it has slashes in it.
@@ -147,7 +146,7 @@ def _by_layer(
     Raises:
         NamingError: a name that is listed twice, as a save by Keras 3.0.5 leaves it.
     """
-    listed: dict[Path2, StoredArray] = {}
+    listed: dict[VariablePath, StoredArray] = {}
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise NamingError(f"layer_names lists {quoted(twice[0])} twice", address=what)

@@ -8,6 +8,7 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import classes
+from tcn_migrate.config.entries import name_of
 from tcn_migrate.config.operations import is_tensor, tensor
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs.change import Address, Change, LayerRepair, Transform
@@ -33,9 +34,9 @@ class Walk:
     def model(self, entry: Json, address: Address) -> Json:
         """A model with its layers repaired."""
         layers: list[Json] = []
-        taken = {_name(layer) for layer in entry["config"]["layers"]}
+        taken = {name_of(layer) for layer in entry["config"]["layers"]}
         for layer in entry["config"]["layers"]:
-            repaired, before = self.layer(layer, (*address, _name(layer)))
+            repaired, before = self.layer(layer, (*address, name_of(layer)))
             for front in before:
                 named = _named(front, taken)
                 repaired, named = _in_front(repaired, named) if "inbound_nodes" in repaired else (repaired, named)
@@ -102,13 +103,9 @@ def _is_entry(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("config"), dict) and value.get("module") is not None
 
 
-def _name(entry: Json) -> str:
-    return str(entry.get("name") or entry["config"].get("name"))
-
-
 def _named(front: Json, taken: set[str]) -> Json:
     """A new layer under a name that nothing in the model has."""
-    base = name = _name(front)
+    base = name = name_of(front)
     number = 0
     while name in taken:
         number += 1
@@ -124,17 +121,17 @@ def _wrapped(entry: Json, front: Json) -> Json:
             f"it holds a layer that needs a {front['class_name']} in front",
             address=f"layer {quoted(entry['config'].get('name'))}",
         )
-    config = {**entry["config"], "name": f"{_name(front)}_distributed", "layer": front}
+    config = {**entry["config"], "name": f"{name_of(front)}_distributed", "layer": front}
     return {key: entry[key] for key in ("module", "class_name", "registered_name")} | {"config": config}
 
 
 def _in_front(entry: Json, front: Json) -> tuple[Json, Json]:
     """Both with their calls, the new layer between the old one and its input."""
-    name = _name(front)
+    name = name_of(front)
     made, calls = [], []
     for number, call in enumerate(entry["inbound_nodes"]):
         if not call["args"] or not is_tensor(call["args"][0]):
-            raise SettingError("it is not called on one tensor", address=f"layer {quoted(_name(entry))}")
+            raise SettingError("it is not called on one tensor", address=f"layer {quoted(name_of(entry))}")
         made.append({"args": [call["args"][0]], "kwargs": {}})
         calls.append({**call, "args": [tensor(name, number), *call["args"][1:]]})
     return {**entry, "inbound_nodes": calls}, {**front, "name": name, "inbound_nodes": made}
