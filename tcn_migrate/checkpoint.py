@@ -95,14 +95,14 @@ class Origin:
         path: as the user gave it.
         container: "keras zip", "hdf5 model", "hdf5 weights", "store weights", "savedmodel", "tf checkpoint".
         keras_version: as the file says it, or None.
-        sha256: of the file, or of a folder's files in order of name.
+        sha256: of the file, or of a folder's files in order of name; of a file it is filled in by `read_checkpoint`.
         backend: as the file says it, or None.
     """
 
     path: str
     container: str
     keras_version: str | None
-    sha256: str
+    sha256: str = ""
     backend: str | None = None
 
 

@@ -15,7 +15,6 @@ import h5py
 
 from tcn_migrate.checkpoint import Checkpoint, Json, Origin, StoredArray, tree_of
 from tcn_migrate.containers.bounds import MOST_OBJECTS, parse_json, parse_model
-from tcn_migrate.containers.digest import sha256_of
 from tcn_migrate.containers.hdf5 import attribute, datasets, open_hdf5, stored_array, text_list
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, NamingError, UnsafeError, quoted
 
@@ -98,7 +97,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         arrays=arrays,
         layout="names" if layout == "names" else "store",
         root=tree_of(paths),
-        origin=Origin(str(path), container, version if isinstance(version, str) else None, sha256_of(path)),
+        origin=Origin(str(path), container, version if isinstance(version, str) else None),
         training=parsed if isinstance(parsed, dict) else None,
     )
 

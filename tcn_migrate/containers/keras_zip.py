@@ -23,7 +23,6 @@ from tcn_migrate.containers.bounds import (
     parse_json,
     parse_model,
 )
-from tcn_migrate.containers.digest import sha256_of
 from tcn_migrate.containers.hdf5 import datasets, open_hdf5
 from tcn_migrate.containers.window import Window
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
@@ -107,7 +106,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         arrays={array.name: array for array in paths.values()},
         layout="store",
         root=tree_of(paths),
-        origin=Origin(str(path), "keras zip", version if isinstance(version, str) else None, sha256_of(path)),
+        origin=Origin(str(path), "keras zip", version if isinstance(version, str) else None),
         training=training if isinstance(training, dict) else None,
     )
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tcn_migrate.containers.bounds import ALWAYS_ALLOWED, LARGEST_EXPANSION, MIB
@@ -37,16 +38,25 @@ def be_expendable() -> None:
     _expendable = True
 
 
-def withstands(path: Path) -> None:
-    """Returns if everything in an HDF5 file or `.keras` archive can be read, whether it makes sense or not.
+@contextlib.contextmanager
+def trial(path: Path) -> Iterator[None]:
+    """Whether everything in an HDF5 file or `.keras` archive can be read, whether it makes sense or not.
+
+    The other process reads while the body of the `with` runs, which must not open the file with HDF5 itself.
 
     Raises:
-        ContainerError: reading it crashes HDF5's library, or does not end.
+        ContainerError: at the end of the body: reading it crashes HDF5's library, or does not end.
     """
     if _expendable:
+        yield
         return
     seconds = CPU_SECONDS + path.stat().st_size // BYTES_A_SECOND
-    refuse(_forked(path, seconds) if _may_fork() else _started(path, seconds))
+    ended = (_forked if _may_fork() else _started)(path, seconds)
+    try:
+        yield
+    finally:
+        status = ended()
+    refuse(status)
 
 
 def _may_fork() -> bool:
@@ -54,45 +64,47 @@ def _may_fork() -> bool:
     return hasattr(os, "fork") and not {"tensorflow", "jax", "torch"} & set(sys.modules)
 
 
-def _forked(path: Path, seconds: int) -> int:
-    """How a copy of this process ended that read everything; 0 if well."""
+def _forked(path: Path, seconds: int) -> Callable[[], int]:
+    """Starts a copy of this process that reads everything; what is returned waits for how it ends, with 0 if well."""
+    alive, held = os.pipe()  # the copy alone holds the end that is written to, so that reading ends when it does
     child = os.fork()
     if child == 0:
         try:
             read_everything(path, seconds)
         finally:
             os._exit(0)  # whatever was raised: only a crash counts
-    until, pause = time.monotonic() + WAIT * seconds, 0.001
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return status
-        time.sleep(pause)
-        pause = min(2 * pause, 0.05)
-    os.kill(child, signal.SIGKILL)
-    return os.waitpid(child, 0)[1]
+    os.close(held)
+
+    def ended() -> int:
+        if not select.select([alive], [], [], WAIT * seconds)[0]:
+            os.kill(child, signal.SIGKILL)
+        os.close(alive)
+        return os.waitpid(child, 0)[1]
+
+    return ended
 
 
-def _started(path: Path, seconds: int) -> int:
-    """How another interpreter ended that read everything; 0 if well."""
+def _started(path: Path, seconds: int) -> Callable[[], int]:
+    """Starts another interpreter that reads everything; what is returned waits for how it ends, with 0 if well."""
     command = [sys.executable, "-P", "-m", "tcn_migrate.containers.probe", os.path.abspath(path), str(seconds)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
+    nowhere = subprocess.DEVNULL
     try:
-        ended = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=WAIT * seconds,
-            check=False,
-        ).returncode
-        # A signal, or a status that Windows gives to a crash; any other is of an interpreter that could not start.
-        return ended if ended < 0 or ended >= 1 << 31 else 0
-    except subprocess.TimeoutExpired:
-        return -9  # as if killed; Windows has no SIGKILL
+        other = subprocess.Popen(command, env=environment, stdin=nowhere, stdout=nowhere, stderr=nowhere)
     except OSError:
-        return 0  # no interpreter to start, as in a frozen program
+        return lambda: 0  # no interpreter to start, as in a frozen program
+
+    def ended() -> int:
+        try:
+            status = other.wait(WAIT * seconds)
+        except subprocess.TimeoutExpired:
+            other.kill()
+            other.wait()
+            return -9  # as if killed; Windows has no SIGKILL
+        # A signal, or a status that Windows gives to a crash; any other is of an interpreter that could not start.
+        return status if status < 0 or status >= 1 << 31 else 0
+
+    return ended
 
 
 def refuse(ended: int) -> None:

@@ -6,7 +6,8 @@ import io
 import zlib
 from typing import IO, Any, cast
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
+"""Bytes read at a time: into the same place, which stays in the processor's cache."""
 
 
 class Window(io.RawIOBase):
@@ -61,9 +62,9 @@ class Window(io.RawIOBase):
 
     def crc32(self) -> int:
         """The checksum over all bytes, as an archive's directory has it."""
-        self._file.flush()
-        self._file.seek(self.start)
-        left, value = self.size, 0
-        while left and (chunk := self._file.read(min(_CHUNK, left))):
-            value, left = zlib.crc32(chunk, value), left - len(chunk)
+        position, value, buffer = self._position, 0, memoryview(bytearray(_CHUNK))
+        self.seek(0)
+        while size := self.readinto(buffer):
+            value = zlib.crc32(buffer[:size], value)
+        self.seek(position)
         return value
