@@ -20,7 +20,8 @@ class Inspection(dict[str, Any]):
     """What `inspect` returns: plain values, which a notebook shows as a page."""
 
     def _repr_html_(self) -> str:
-        from tcn_migrate.report.page import framed, inspected
+        from tcn_migrate.report.document import framed
+        from tcn_migrate.report.page import inspected
 
         return framed(inspected(self))
 

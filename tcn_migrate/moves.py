@@ -101,7 +101,8 @@ class Plan:
 
     def _repr_html_(self) -> str:
         """The page of the plan, in a notebook."""
-        from tcn_migrate.report.page import framed, planned
+        from tcn_migrate.report.document import framed
+        from tcn_migrate.report.page import planned
 
         return framed(planned(self))
 

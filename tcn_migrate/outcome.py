@@ -63,7 +63,7 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         """The page, in a notebook."""
-        from tcn_migrate.report.page import framed
+        from tcn_migrate.report.document import framed
 
         return framed(self.report())
 

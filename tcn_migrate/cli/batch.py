@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shlex
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tcn_migrate.cli import options, show
-from tcn_migrate.errors import quoted
+from tcn_migrate.errors import MigrationError, quoted
+
+if TYPE_CHECKING:
+    from tcn_migrate.batch.run import Batch
 
 _TIME_LIMIT = 600.0
 
@@ -28,6 +33,7 @@ Examples:
   tcn-migrate batch models --to migrated             a folder with all that is below it
   tcn-migrate batch models --to migrated --resume    go on after a stop, and try again what failed
   tcn-migrate batch models --inspect-only            what is there, and what would become of it
+  tcn-migrate batch models --to migrated --report index.html    and a page with a row for each file
   find / -name '*.h5' | tcn-migrate batch - --to migrated
   tcn-migrate batch s3://bucket/models --to s3://bucket/migrated
 """,
@@ -57,6 +63,9 @@ Examples:
 @click.option("--memory-limit", type=click.FloatRange(0), metavar="GB", help="For one worker. By default all there is.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask scheduler, whose workers are to do it.")
 @click.option("--journal", type=click.Path(path_type=Path), metavar="FILE", help="By default DIR/migration.jsonl.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write a page with a row for each file."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
 @options.machine
 def command(
@@ -66,6 +75,7 @@ def command(
     custom_objects: str | None,
     time_limit: float,
     memory_limit: float | None,
+    report: Path | None,
     quiet: bool,
     machine: bool,
     **settings: Any,
@@ -79,6 +89,8 @@ def command(
 
     if (to is None) != inspect_only:
         raise click.UsageError("Give --to DIR, or --inspect-only.")
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise click.BadParameter("is to be a page, FILE.html.", param_hint="--report")
     tally = _Tally()
     with show.failures("batch", machine=machine):
         settings["custom_objects"] = options.load_custom_objects(custom_objects)
@@ -89,8 +101,9 @@ def command(
             memory_limit=None if memory_limit is None else int(memory_limit * 1e9),
             **settings,
         )
+        journal = batch.journal
         try:
-            with _stoppable(), show.progress(quiet or machine) as said:
+            with _stoppable(), _page(report, batch) as batch, show.progress(quiet or machine) as said:
                 for outcome in batch.outcomes():
                     tally.add(outcome)
                     if machine:
@@ -100,13 +113,35 @@ def command(
                     if said is not None:
                         said("migrating" if to else "inspecting", tally.count, len(batch))
         except KeyboardInterrupt:
-            tally.show(machine, batch.journal)
+            tally.show(machine, journal)
             click.echo(f"stopped after {tally.count} of {len(batch)}; to go on: {_again()}", err=True)
             raise SystemExit(130) from None
-    tally.show(machine, batch.journal)
+    tally.show(machine, journal)
     if tally.worst and to is not None and not machine:
         click.echo(f"to try again what failed: {_again()}", err=True)
     raise SystemExit(tally.worst)
+
+
+@contextlib.contextmanager
+def _page(report: Path | None, batch: Batch) -> Iterator[Batch]:
+    """The batch with a journal, of which the page is made at the end, however that comes."""
+    from tcn_migrate.batch.journal import NAME, lines
+    from tcn_migrate.report.index import indexed
+
+    if report is None:
+        yield batch
+        return
+    with tempfile.TemporaryDirectory(prefix="tcn-migrate-") as scratch:
+        journal = batch.journal or Path(scratch) / NAME
+        try:
+            report.parent.mkdir(parents=True, exist_ok=True)
+            with report.open("w", encoding="utf-8") as file:  # to fail now and not after hours
+                try:
+                    yield dataclasses.replace(batch, journal=journal)
+                finally:
+                    file.writelines(indexed(lambda: lines(journal)))
+        except OSError as error:
+            raise MigrationError(f"the page cannot be written ({error.strerror})", address=quoted(report)) from None
 
 
 def _listed(sources: tuple[str, ...]) -> Iterator[str]:

@@ -1,32 +1,22 @@
-"""What the page says, gathered from a migration, a plan, an inspection or a refusal.
-
-Strings out of files pass `quoted` here and are escaped by the template. The page may run its own script and no other:
-its content security policy names that script's hash, and forbids every connection.
-"""
+"""What the page says, gathered from a migration, a plan, an inspection or a refusal."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import html
-import shlex
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tcn_migrate.errors import DecisionNeeded, MigrationError, quoted
+from tcn_migrate.errors import DecisionNeeded, MigrationError
 from tcn_migrate.moves import Move, Plan
 from tcn_migrate.naming.entries import spoken
 from tcn_migrate.recovery.diagnose import INITIAL
+from tcn_migrate.report.document import command, rendered, safe, ways
 from tcn_migrate.report.picture import (
     GRADES,
-    PLOT_HEIGHT,
-    PLOT_WIDTH,
     Picture,
     Plot,
     channel_plot,
@@ -40,7 +30,6 @@ if TYPE_CHECKING:
     from tcn_migrate.outcome import Outcome
     from tcn_migrate.recovery.recover import Recovery
 
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 MOST_TCNS = 16
 MOST_PLOTS = 64
 
@@ -53,18 +42,6 @@ MEANINGS = {
     "initialized": "started afresh; has to be trained",
     "missing": "not in the old file, and not recovered",
 }
-
-_WAYS = (
-    ("With recorded predictions of the old model", ("--reference", "recorded.npz")),
-    ("With inputs like the training data", ("--calibrate", "inputs.npz")),
-    ("Start afresh with what is lost, and train again", ("--reinitialize",)),
-    ("Take what is suspect as it is", ("--keep-suspect",)),
-    ("Give the model's JSON", ("--architecture", "model.json")),
-    ("Give your own classes", ("--custom-objects", "package.module")),
-    ("It was written by keras-tcn 2.9.1", ("--last-step",)),
-    ("Replace the file that is there", ("--overwrite",)),
-)
-"""What a hint may name, as commands to copy."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +111,7 @@ def migrated(outcome: Outcome) -> str:
         MigrationError: the source is not there any more, or damaged.
     """
     plan, evidence, recovery = outcome.plan, outcome.evidence, outcome.recovery
-    output = _safe(outcome.output)
+    output = safe(outcome.output)
     if recovery is not None:
         verdict, state = f"Migrated to {output}; {len(recovery.norms)} norms were {recovery.grade}", "doubtful"
     elif evidence is None:
@@ -156,19 +133,20 @@ def migrated(outcome: Outcome) -> str:
         proof.append(f"Predictions held back from the fit differ by {recovery.held_back:.1e} standard deviations.")
     plots, left_out = _plots(plan, recovery)
     imported = "import keras, tcn_migrate" if plan.target == "layer" else "import keras"
-    path = _safe(str(outcome.output))
+    path = safe(str(outcome.output))
     return rendered(
+        "page.html",
         Page(
-            title=f"{_safe(Path(plan.origin.path).name)}: migrated",
+            title=f"{safe(Path(plan.origin.path).name)}: migrated",
             verdict=verdict,
             state=state,
             warnings=(*(recovery.sentences if recovery else ()), *outcome.warnings),
             commands=[
                 ("Load it in Python", f"{imported}; model = keras.saving.load_model({path!r})"),
-                ("Compare it with the old file", _command("verify", outcome.output, "--against", plan.origin.path)),
+                ("Compare it with the old file", command("verify", outcome.output, "--against", plan.origin.path)),
                 (
                     "Compare it with recorded predictions",
-                    _command("verify", outcome.output, "--golden", "recorded.npz"),
+                    command("verify", outcome.output, "--golden", "recorded.npz"),
                 ),
             ],
             evidence=proof,
@@ -177,7 +155,7 @@ def migrated(outcome: Outcome) -> str:
             plots=plots,
             plots_left_out=left_out,
             **_of_plan(plan, checksums=True),
-        )
+        ),
     )
 
 
@@ -185,23 +163,24 @@ def planned(plan: Plan) -> str:
     """The page of a plan; as planning itself, it reads no array."""
     missing = f"; {len(plan.missing)} variables are missing" if plan.missing else ""
     return rendered(
+        "page.html",
         Page(
-            title=f"{_safe(Path(plan.origin.path).name)}: plan",
+            title=f"{safe(Path(plan.origin.path).name)}: plan",
             verdict=f"Would be migrated: {len(plan.moves)} variables{missing}",
             state="doubtful" if plan.missing else "good",
             warnings=plan.warnings,
-            commands=[("Migrate it", _command("migrate", plan.origin.path))],
+            commands=[("Migrate it", command("migrate", plan.origin.path))],
             **_of_plan(plan, checksums=False),
-        )
+        ),
     )
 
 
 def inspected(seen: Mapping[str, Any]) -> str:
     """The page of an inspection, of what `tcn_migrate.inspect` returns."""
     facts = [
-        ("File", _safe(seen["path"])),
-        ("Container", _safe(seen["container"])),
-        ("Written by Keras", _safe(seen["keras_version"] or "not said")),
+        ("File", safe(seen["path"])),
+        ("Container", safe(seen["container"])),
+        ("Written by Keras", safe(seen["keras_version"] or "not said")),
         ("SHA-256", seen["sha256"]),
         ("Variables", ", ".join(f"{count} {grade}" for grade, count in seen["variables"].items()) or "none"),
     ]
@@ -209,96 +188,68 @@ def inspected(seen: Mapping[str, Any]) -> str:
     for tcn in seen["tcns"]:
         facts.append(
             (
-                f"TCN {_safe(tcn['layer'])}",
+                f"TCN {safe(tcn['layer'])}",
                 f"{tcn['releases']}, filters {tcn['nb_filters']}, kernel size {tcn['kernel_size']}, "
-                f"stacks {tcn['nb_stacks']}, dilations {_safe(tcn['dilations'])}, {tcn['padding']}, "
+                f"stacks {tcn['nb_stacks']}, dilations {safe(tcn['dilations'])}, {tcn['padding']}, "
                 f"{tcn['norm'] or 'no'} norm{', weight norm' if tcn['weight_norm'] else ''}",
             )
         )
         for name, norm in tcn["norms"].items():
             lost = f" ({', '.join(norm['lost'])})" if norm["lost"] else ""
-            norms.append((f"{_safe(tcn['layer'])} / {name}", f"{norm['state']}{lost}", _safe(norm["stored_at"] or "")))
+            norms.append((f"{safe(tcn['layer'])} / {name}", f"{norm['state']}{lost}", safe(norm["stored_at"] or "")))
     return rendered(
+        "page.html",
         Page(
-            title=f"{_safe(Path(seen['path']).name)}: inspection",
+            title=f"{safe(Path(seen['path']).name)}: inspection",
             verdict=seen["verdict"],
             state="good" if seen["exit_code"] == 0 else "doubtful",
             warnings=seen["warnings"],
-            commands=[("Migrate it", _command("migrate", seen["path"]))],
+            commands=[("Migrate it", command("migrate", seen["path"]))],
             facts=facts,
             norms=norms,
             repairs=seen["repairs"],
-        )
+        ),
     )
 
 
 def refused(source: str | Path, error: MigrationError) -> str:
     """The page of a file that was not migrated, and why."""
-    facts = [("File", _safe(source)), ("Kind of failure", error.kind), ("Exit code", str(error.exit_code))]
+    facts = [("File", safe(source)), ("Kind of failure", error.kind), ("Exit code", str(error.exit_code))]
     for name, value in (("Where", error.address), ("Expected", error.expected), ("Found", error.found)):
         if value is not None:
             facts.append((name, str(value)))
     decide = isinstance(error, DecisionNeeded)
     problem = f"{error.address}: {error.problem}" if error.address else error.problem
     return rendered(
+        "page.html",
         Page(
-            title=f"{_safe(Path(source).name)}: {'a decision is needed' if decide else 'not migrated'}",
+            title=f"{safe(Path(source).name)}: {'a decision is needed' if decide else 'not migrated'}",
             verdict=f"{'A decision is needed' if decide else 'Not migrated'}: {problem}",
             state="doubtful" if decide else "bad",
             warnings=[error.hint] if error.hint else [],
             commands=[
-                *((what, _command("migrate", source, *words)) for what, words in _ways(error.hint or "")),
-                ("See what is in the file", _command("inspect", source)),
+                *((what, command("migrate", source, *words)) for what, words in ways(error.hint or "")),
+                ("See what is in the file", command("inspect", source)),
             ],
             facts=facts,
-        )
-    )
-
-
-def rendered(page: Page) -> str:
-    """One HTML document, with nothing in it from elsewhere."""
-    import jinja2
-
-    files = resources.files("tcn_migrate.report")
-    style = files.joinpath("page.css").read_text("utf-8")
-    script = files.joinpath("page.js").read_text("utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
-    )
-    template = environment.from_string(files.joinpath("page.html").read_text("utf-8"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return template.render(
-        page=page,
-        style=style,
-        script=script,
-        digest=digest,
-        plot_width=PLOT_WIDTH,
-        plot_height=PLOT_HEIGHT,
-    )
-
-
-def framed(document: str) -> str:
-    """A page in a frame of its own, for a notebook: neither's style or script reaches the other."""
-    return (
-        f'<iframe srcdoc="{html.escape(document)}" sandbox="allow-scripts" title="tcn-migrate report" '
-        'style="width:100%;height:40rem;border:1px solid #8888"></iframe>'
+        ),
     )
 
 
 def _of_plan(plan: Plan, *, checksums: bool) -> dict[str, Any]:
     rows = [_row(move, checksums) for move in plan.moves]
     rows += [
-        Row(spoken(address), "", _safe(target), _shape(shape), "", "missing")
+        Row(spoken(address), "", safe(target), _shape(shape), "", "missing")
         for address, (target, shape) in plan.missing.items()
     ]
     tally = {grade: sum(row.grade == grade for row in rows) for grade in GRADES}
     origin = plan.origin
     facts = [
-        ("File", _safe(origin.path)),
-        ("Container", _safe(origin.container)),
-        ("Written by Keras", _safe(origin.keras_version or "not said")),
-        *([("Backend", _safe(origin.backend))] if origin.backend else []),
-        ("SHA-256", _safe(origin.sha256)),
+        ("File", safe(origin.path)),
+        ("Container", safe(origin.container)),
+        ("Written by Keras", safe(origin.keras_version or "not said")),
+        *([("Backend", safe(origin.backend))] if origin.backend else []),
+        ("SHA-256", safe(origin.sha256)),
         ("Target", "plain: Keras's own layers only" if plan.target == "plain" else "layer: with tcn_migrate.TCN"),
     ]
     for address, reading in plan.tcns.items():
@@ -317,8 +268,8 @@ def _of_plan(plan: Plan, *, checksums: bool) -> dict[str, Any]:
         "pictures": [model_picture(plan), *(tcn_picture(plan, reading) for reading in drawn)],
         "rows": rows,
         "counts": [(grade, count, MEANINGS[grade]) for grade, count in tally.items() if count],
-        "repairs": [f"{_safe(r.layer)}: {r.sentence}" for r in plan.repairs],
-        "ignored": [(_safe(name), reason) for name, reason in plan.ignored.items()],
+        "repairs": [f"{safe(r.layer)}: {r.sentence}" for r in plan.repairs],
+        "ignored": [(safe(name), reason) for name, reason in plan.ignored.items()],
     }
 
 
@@ -326,8 +277,8 @@ def _row(move: Move, checksums: bool) -> Row:
     digest = ""
     if checksums:
         digest = hashlib.sha256(np.ascontiguousarray(move.values()).tobytes()).hexdigest()[:16]
-    sources = ", ".join(_safe(source.name) for source in move.sources)
-    return Row(spoken(move.address), sources, _safe(move.target), _shape(move.shape), digest, move.grade)
+    sources = ", ".join(safe(source.name) for source in move.sources)
+    return Row(spoken(move.address), sources, safe(move.target), _shape(move.shape), digest, move.grade)
 
 
 def _plots(plan: Plan, recovery: Recovery | None) -> tuple[list[Plot], int]:
@@ -362,27 +313,3 @@ def _disagreements(recovery: Recovery | None) -> list[str]:
 
 def _shape(shape: tuple[int, ...]) -> str:
     return " × ".join(str(size) for size in shape) or "scalar"
-
-
-def _ways(hint: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What a hint names; ways to recover a norm need one more option where it is suspect and not missing."""
-    suspect = ("--remeasure", "suspect") if "--remeasure suspect" in hint else ()
-    recovering = ("--reference", "--calibrate", "--reinitialize")
-    named = [(what, words) for what, words in _WAYS if words[0] in hint]
-    return [(what, (*words, *suspect) if words[0] in recovering else words) for what, words in named]
-
-
-def _visible(value: object) -> object:
-    """Text with nothing in it that hides or turns other text; markup of the template's own is left as it is."""
-    if not isinstance(value, str) or hasattr(value, "__html__"):
-        return value
-    return "".join(c if unicodedata.category(c) not in _INVISIBLE else ascii(c)[1:-1] for c in value)
-
-
-def _command(*words: object) -> str:
-    return _safe(shlex.join(["tcn-migrate", *(str(word) for word in words)]))
-
-
-def _safe(text: object) -> str:
-    """A string out of a file or a path, harmless and of a length that fits."""
-    return quoted(text, 300)[1:-1]

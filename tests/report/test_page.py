@@ -220,7 +220,7 @@ def test_in_a_browser_variables_are_filtered_by_click_and_by_key(tmp_path: Path,
     document = re.sub(r"<meta http-equiv=.*?>\n", "", document).replace("</body>", f"{TRIAL}</body>")
     (tmp_path / "page.html").write_text(document)
 
-    found = _dumped(tmp_path, width)
+    found = dumped(tmp_path, width)
 
     said = re.search(r'data-found="([\d ]+)"', found)
     assert said, found[-500:]
@@ -239,13 +239,13 @@ def test_in_a_browser_the_pages_own_script_runs_under_its_policy_and_a_strangers
     document = outcome.report().replace("</body>", "<script>document.body.setAttribute('data-bad', '')</script></body>")
     (tmp_path / "page.html").write_text(document)
 
-    found = _dumped(tmp_path, 1200)
+    found = dumped(tmp_path, 1200)
 
     assert f"{len(outcome.plan.moves)} of {len(outcome.plan.moves)}" in found
     assert "<body data-bad" not in found
 
 
-def _dumped(folder: Path, width: int) -> str:
+def dumped(folder: Path, width: int) -> str:
     """The document as it is in the browser after its scripts ran."""
     command = [
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",

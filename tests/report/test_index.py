@@ -1,0 +1,195 @@
+"""The page of a batch has a row for each file, those first that need something, and costs no memory a file."""
+
+from __future__ import annotations
+
+import json
+import re
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tcn_migrate.batch.journal import lines
+from tcn_migrate.cli.main import main
+from tcn_migrate.report import index
+from tcn_migrate.report.index import indexed
+from tests.batch import archive
+from tests.report.test_page import CHROMIUM, EVIL, Seen, dumped
+
+
+def entry(source: str, verdict: str = "migrated", exit_code: int = 0, **more: Any) -> dict[str, Any]:
+    return {"source": source, "target": f"/new/{source}", "verdict": verdict, "exit_code": exit_code, **more}
+
+
+HOSTILE = [
+    entry(EVIL, "migrated", warnings=[EVIL], releases=[EVIL], container=EVIL, keras_version=EVIL, target=EVIL),
+    entry(f"{EVIL}2", EVIL, 1, message=f"{EVIL} --reference", error=EVIL),
+    {"source": "/only"},
+    {"source": "/odd", "verdict": 3, "exit_code": "x", "warnings": 7, "releases": {}, "message": ["--reference"]},
+]
+
+
+def page_of(*entries: dict[str, Any]) -> str:
+    return "".join(indexed(lambda: iter(entries)))
+
+
+def rows(document: str) -> list[tuple[str | None, str | None]]:
+    return [(a["data-address"], a["data-grade"]) for a in Seen(document).named("tr") if "data-address" in a]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after a batch: models, new, and new/index.html."""
+    folder = tmp_path_factory.mktemp("run")
+    models = archive.make(folder / "models")
+    arguments = ["batch", models, "--to", folder / "new", "--report", folder / "new" / "index.html"]
+    result = CliRunner().invoke(main, [*map(str, arguments), "--no-verify", "--workers", "2", "--quiet"])
+    assert result.exit_code == 3, result.output
+    return folder
+
+
+def test_each_file_has_a_row_and_what_needs_something_comes_first(run: Path) -> None:
+    document = (run / "new" / "index.html").read_text()
+
+    found = rows(document)
+    verdicts = [verdict for _, verdict in found]
+    assert {source for source, _ in found} == set(archive.SOURCES)
+    assert verdicts == ["refused"] * 2 + ["decision needed"] + ["migrated"] * 6
+    assert "9 files: 6 migrated, 2 refused, 1 decision needed" in document
+    assert "hdf5 model, Keras 2.3.1" in document
+
+
+def test_a_row_says_what_to_type_next(run: Path) -> None:
+    document = (run / "new" / "index.html").read_text()
+    source, target = run / "models/2021/stripped.keras", run / "new/2021/stripped.keras"
+
+    assert f"tcn-migrate migrate {source} {target} --reference recorded.npz</code>" in document
+    assert f"tcn-migrate inspect {run / 'models/2023/cut-off.keras'}</code>" in document
+
+
+def test_a_census_has_a_page_too_and_leaves_nothing_else(run: Path, tmp_path: Path) -> None:
+    page = tmp_path / "census.html"
+
+    result = CliRunner().invoke(
+        main, ["batch", str(run / "models"), "--inspect-only", "--report", str(page), "--workers", "1", "--quiet"]
+    )
+
+    assert result.exit_code == 3
+    assert "6 can be migrated" in page.read_text()
+    assert f"tcn-migrate migrate {run / 'models/2023/plain.keras'}</code>" in page.read_text()
+    assert list(tmp_path.iterdir()) == [page]
+
+
+def test_the_page_of_a_run_that_went_on_has_what_was_done_before(run: Path) -> None:
+    before = (run / "new" / "index.html").read_text()
+    arguments = ["batch", run / "models", "--to", run / "new", "--report", run / "new" / "index.html", "--resume"]
+
+    CliRunner().invoke(main, [*map(str, arguments), "--no-verify", "--workers", "1", "--quiet"])
+
+    assert rows((run / "new" / "index.html").read_text()) == rows(before)
+
+
+def test_a_page_that_cannot_be_written_is_said_before_the_work(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    arguments = ["batch", str(run / "models"), "--to", str(tmp_path / "new"), "--workers", "1", "--no-verify"]
+
+    blocked = CliRunner().invoke(main, [*arguments, "--report", str(tmp_path / "file" / "index.html")])
+    no_page = CliRunner().invoke(main, [*arguments, "--report", str(tmp_path / "index.json")])
+
+    assert (blocked.exit_code, no_page.exit_code) == (1, 2)
+    assert "cannot be written" in blocked.output
+    assert not (tmp_path / "new").exists()
+
+
+def test_of_several_lines_for_one_file_the_last_counts() -> None:
+    document = page_of(entry("/a/x", "crashed", 1, message="died"), entry("/a/y"), entry("/a/x"))
+
+    assert rows(document) == [("y", "migrated"), ("x", "migrated")]
+    assert "Nothing is left to do" in document
+
+
+def test_no_file_at_all_is_a_page_too() -> None:
+    assert "0 files" in page_of()
+
+
+def test_what_a_file_says_is_text_and_never_markup() -> None:
+    document = page_of(*HOSTILE)
+
+    seen = Seen(document)
+    assert len(seen.named("script")) == 1
+    assert not seen.named("img")
+    assert not any(key.startswith("on") for _, attributes in seen.tags for key in attributes)
+    assert "&lt;script&gt;alert(1)" in document
+    assert "{{7*7}}" in document
+    assert not {"\x1b", "\u202e"} & set(document)
+    assert len(rows(document)) == len(HOSTILE)
+
+
+def test_of_very_many_files_those_that_need_something_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "MOST_ROWS", 1000)
+    count = 3000
+    journal = tmp_path / "migration.jsonl"
+    with journal.open("w") as file:
+        for k in range(count):
+            bad = {"message": "it is damaged"} if k == count - 1 else {}
+            made = entry(f"/models/{k:06}", *(("refused", 1) if bad else ("migrated", 0)), releases=["3.5.0"], **bad)
+            file.write(json.dumps({**made, "repairs": ["x" * 3000]}) + "\n")
+    begin, end = "", ""
+    tracemalloc.start()
+    for piece in indexed(lambda: lines(journal)):
+        begin += piece if len(begin) < 20_000 else ""
+        end = (end + piece)[-6000:]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert rows(begin)[0] == (f"{count - 1:06}", "refused")
+    assert "2000 more files are not shown" in end
+    assert peak < 3 << 20  # the journal has 9 MB
+
+
+TRIAL = """
+<script>
+addEventListener("load", () => {
+  const every = [...document.querySelectorAll("#table tbody tr")];
+  const rows = () => every.filter((row) => row.offsetParent !== null).length;
+  const found = [rows()];
+  document.querySelector('button[data-grade="refused"]').click();
+  found.push(rows());
+  document.getElementById("search").value = "CUT-OFF";
+  document.getElementById("search").dispatchEvent(new Event("input"));
+  found.push(rows());
+  document.getElementById("all").click();
+  found.push(rows(), document.documentElement.scrollWidth <= innerWidth ? 1 : 0);
+  document.body.setAttribute("data-found", found.join(" "));
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.parametrize("width", [420, 1200])
+def test_in_a_browser_files_are_filtered_by_verdict_and_by_words(run: Path, tmp_path: Path, width: int) -> None:
+    document = (run / "new" / "index.html").read_text()
+    # The page lets no other script run, so the trial goes in without that policy.
+    document = re.sub(r"<meta http-equiv=.*?>\n", "", document).replace("</body>", f"{TRIAL}</body>")
+    (tmp_path / "page.html").write_text(document)
+
+    said = re.search(r'data-found="([\d ]+)"', dumped(tmp_path, width))
+
+    assert said
+    assert said[1] == "9 2 1 9 1"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_in_a_browser_hostile_names_do_nothing(tmp_path: Path) -> None:
+    evil = entry("<script>document.body.setAttribute('data-bad', '')</script>", "<b onclick=1>", 1, message=EVIL)
+    (tmp_path / "page.html").write_text(page_of(evil, *HOSTILE))
+
+    found = dumped(tmp_path, 1200)
+
+    assert "<body data-bad" not in found
+    assert "5 of 5" in found
