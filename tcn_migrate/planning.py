@@ -11,7 +11,7 @@ from typing import Any
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, normalize, repaired
 from tcn_migrate.config.legal_names import legal_names, moved
-from tcn_migrate.config.nested import repair_nested_models
+from tcn_migrate.config.nested import repair_nested_models, with_backward_layers
 from tcn_migrate.errors import NamingError, quoted
 from tcn_migrate.limits import DEFAULT_BYTES, check_arrays, check_features, source_bytes
 from tcn_migrate.moves import Grade, Move, Plan, copied
@@ -83,7 +83,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         config, _ = repair_nested_models(config)
     else:
         config, lowered = rewrite_tcns(modern.config, readings), Lowered()
-    config = ordered(config)
+    config = with_backward_layers(ordered(config))
     warnings = [*modern.warnings, *(w for r in readings.values() for w in r.warnings)]
     if "architecture_beside" in checkpoint.hints:
         beside = quoted(checkpoint.hints["architecture_beside"])

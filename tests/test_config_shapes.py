@@ -9,7 +9,7 @@ import pytest
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.einsum import known_sizes, with_sizes_of_inputs
-from tcn_migrate.config.nested import repair_nested_models
+from tcn_migrate.config.nested import repair_nested_models, with_backward_layers
 from tcn_migrate.config.operations import history, tensor
 from tests.test_masks import layer, model, sequential, source
 
@@ -94,3 +94,14 @@ def test_a_shared_model_that_is_an_output_is_followed_by_a_copy() -> None:
     layers = {entry["name"]: entry for entry in done["config"]["layers"]}
     copied = [layers[end[0]]["inbound_nodes"][0]["args"][0] for end in done["config"]["output_layers"]]
     assert [history(reference) for reference in copied] == [("inner", 1, 0), ("inner", 0, 0)]
+
+
+def test_a_bidirectional_gives_both_of_its_layers() -> None:
+    lstm = layer("LSTM", "lstm", units=2)
+    config = model(source(), layer("Bidirectional", "both", tensor("x"), layer=lstm))
+    done = with_backward_layers(config)["config"]["layers"][-1]["config"]
+    assert done["layer"] == lstm
+    backward = done["backward_layer"]["config"]
+    assert (backward["name"], backward["units"], backward["go_backwards"]) == ("backward_lstm", 2, True)
+    given = model(source(), layer("Bidirectional", "both", tensor("x"), layer=lstm, backward_layer=lstm))
+    assert with_backward_layers(given) == given

@@ -7,7 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.entries import map_entries, name_of
 from tcn_migrate.config.operations import Drawing, history, is_tensor, tensor
+from tcn_migrate.config.parts import turned_round
 from tcn_migrate.config.redraw import every_model, is_functional, is_sequential
 from tcn_migrate.config.repair import Repair
 
@@ -112,3 +114,25 @@ def _called_more_than_once(entry: Json) -> tuple[Json, list[str]]:
         return entry, []
     changed = {**config, "layers": [*config["layers"], *drawing.entries], "output_layers": outputs}
     return {**entry, "config": changed}, list(found)
+
+
+def with_backward_layers(model: Json) -> Json:
+    """The config with both layers of every Bidirectional in it, as Keras 3 writes them.
+
+    Since: Keras 3.5 makes the second one of the first one's config while it loads, and may take a layer of another
+        Bidirectional for it, by an id that is used again.
+    Issue: "Forward layer and backward layer should have different `go_backwards` value".
+    """
+
+    def change(entry: Json) -> Json:
+        config = entry["config"]
+        if entry["class_name"] != "Bidirectional" or config.get("backward_layer"):
+            return entry
+        backward = turned_round(config["layer"])
+        name = f"backward_{name_of(backward).removeprefix('backward_')}"
+        return {
+            **entry,
+            "config": {**config, "backward_layer": {**backward, "config": {**backward["config"], "name": name}}},
+        }
+
+    return map_entries(model, change)

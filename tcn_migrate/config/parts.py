@@ -107,13 +107,13 @@ def _items(config: Json) -> Iterable[Part]:
 def _two_directions(config: Json) -> Iterable[Part]:
     """The backward layer is the forward one the other way round, unless the config gives it (Keras 3 always does)."""
     forward = _entry_at(config, "layer")
-    backward = _entry_at(config, "backward_layer") or _turned_round(forward)
+    backward = _entry_at(config, "backward_layer") or turned_round(forward)
     for direction, entry in (("forward", forward), ("backward", backward)):
         plain = _name(entry).removeprefix("forward_").removeprefix("backward_")
         yield Part(f"{direction}_layer", entry, scopes=tuple(dict.fromkeys((f"{direction}_{plain}", _name(entry)))))
 
 
-def _turned_round(entry: Json) -> Json:
+def turned_round(entry: Json) -> Json:
     config = entry.get("config")
     if not isinstance(config, dict):
         return entry

@@ -233,12 +233,17 @@ def _one_hot(call: Call) -> Json:
 
 @_function("band_part", "input num_lower num_upper")
 def _band_part(call: Call) -> Json:
-    lower, upper = call.whole("num_lower", 0), call.whole("num_upper", 0)
-    if lower < 0 and upper >= 0:
-        return call.last("numpy.Tril", call.tensor("input"), k=upper)
-    if upper < 0 and lower >= 0:
-        return call.last("numpy.Triu", call.tensor("input"), k=-lower)
-    raise Untranslatable("it keeps a band of a width that has no counterpart")
+    """Rows and columns are counted: `Tril` and `Triu` of Keras 3.5 and 3.8 fail in a graph of TensorFlow."""
+    x, lower, upper = call.tensor("input"), call.whole("num_lower", 0), call.whole("num_upper", 0)
+    ones = call.step("numpy.OnesLike", x)
+    rows, columns = (call.step("numpy.Cumsum", ones, axis=axis, dtype="int32") for axis in (-2, -1))
+    right = call.step("numpy.Subtract", columns, rows)
+    nothing = call.step("numpy.ZerosLike", x)
+    if lower >= 0:
+        x = call.step("numpy.Where", call.step("numpy.GreaterEqual", right, -lower), x, nothing)
+    if upper >= 0:
+        x = call.step("numpy.Where", call.step("numpy.LessEqual", right, upper), x, nothing)
+    return call.last("numpy.Copy", x)
 
 
 @_function("avg_pool1d", "input ksize strides padding data_format")
