@@ -89,6 +89,9 @@ def test_everything_lost_comes_back_exactly(settings):
     put(norms, found)
     assert off(model, unseen) < 1e-5 < before
     assert found.held_back < 1e-5
+    recorded, predicted = np.transpose(found.predictions)
+    assert np.isin(recorded.astype(np.float32), y).all()
+    np.testing.assert_allclose(predicted, recorded, atol=1e-4 * y.std())
     assert set(found.values) == {loss.address for loss in losses}
 
 

@@ -146,7 +146,8 @@ def described(plan: Any) -> None:
             f"  TCN {'/'.join(quoted(part, 40)[1:-1] for part in address)}: {settings.blocks} blocks, {norm}{weight}, "
             f"as keras-tcn {reading.generation.releases}"
         )
-    if any(reading.session_numbered and not reading.missing for reading in plan.tcns.values()):
+    recovered = any(move.grade in ("refitted", "measured", "initialized") for move in plan.moves)
+    if not recovered and any(reading.session_numbered and not reading.missing for reading in plan.tcns.values()):
         line("  every norm is in the file, under names that its session counted; nothing is lost")
     if not plan.tcns:
         line("  no TCN in it: a plain Keras model")

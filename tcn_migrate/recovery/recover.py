@@ -32,6 +32,7 @@ class Recovery:
         held_back: for refitted norms, the error on recordings that were held back, in standard deviations.
         curve: for refitted norms, that error step by step.
         disagreement: for measured norms, how far half of the data disagrees with all of it.
+        predictions: for refitted norms, some recorded predictions and those of the new model for the same inputs.
     """
 
     grade: Grade
@@ -40,6 +41,7 @@ class Recovery:
     held_back: float | None = None
     curve: tuple[float, ...] = ()
     disagreement: Mapping[Address, float] | None = None
+    predictions: tuple[tuple[float, float], ...] = ()
 
 
 def recover(
@@ -120,7 +122,9 @@ def _refitted(
         f"{found.expected}",
     ]
     filled = plan.filled(found.values, "refitted")
-    return filled, Recovery("refitted", norms, tuple(sentences), found.held_back, found.curve)
+    return filled, Recovery(
+        "refitted", norms, tuple(sentences), found.held_back, found.curve, predictions=found.predictions
+    )
 
 
 def _measured(

@@ -34,6 +34,7 @@ on (see `response`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +60,9 @@ HOPELESS_BELOW = 1.0
 
 PRIOR = 0.05
 """Weight of the squared distance from the start where recordings are few; 0.03 to 0.1 did equally well."""
+
+SHOWN = 400
+"""Predictions that are kept to be shown."""
 
 MOST_PARAMETERS = 8192
 """Missing numbers that are fitted at once: the normal matrix takes their square in float64, half a gigabyte."""
@@ -139,6 +143,8 @@ class Refit:
         woken: dead channels that were opened.
         also_changed: gammas and betas that were known but had to be changed, since no mean and variance give the
             fitted scale and shift with them: a variance would be negative. They are in `values` too.
+        predictions: some of the recorded numbers, each with the one that the refitted model predicts; of the samples
+            held back where there are any.
     """
 
     values: Mapping[Address, Array]
@@ -148,6 +154,7 @@ class Refit:
     curve: tuple[float, ...]
     woken: int
     also_changed: tuple[Address, ...] = ()
+    predictions: tuple[tuple[float, float], ...] = ()
 
 
 def refit(
@@ -208,14 +215,18 @@ def refit(
             getattr(norms[address[:-1]], address[-1]).assign(values)
         response = Response(model, lost, free, inputs)
         plenty = bool(expected.exact)
+        known = Recorded(response, recorded, scale, plenty=plenty, seed=seed)
         found = fit(
-            Recorded(response, recorded, scale, plenty=plenty, seed=seed),
+            known,
             prior=0.0 if plenty else PRIOR,
             seconds=seconds,
             progress=progress,
         )
         recovered, changed = _values(response, norms, losses, measured, found)
-    return Refit(recovered, found.held_back, found.fitted, expected, found.curve, found.woken, changed)
+        shown = known.held[:SHOWN] if len(known.held) else known.fitted[:SHOWN]
+        pairs = zip(recorded[shown].ravel(), response.predict(found.parameters, shown).ravel(), strict=True)
+        predictions = tuple((float(old), float(new)) for old, new in itertools.islice(pairs, SHOWN))
+    return Refit(recovered, found.held_back, found.fitted, expected, found.curve, found.woken, changed, predictions)
 
 
 def _refuse(model: Any, inputs: Batch, outputs: Batch) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib import resources
 
 from tcn_migrate.errors import quoted
-from tcn_migrate.report.picture import PLOT_HEIGHT, PLOT_WIDTH
+from tcn_migrate.report.picture import PLOT_WIDTH
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -62,7 +62,6 @@ def streamed(template: str, page: object) -> Iterator[str]:
         script=script,
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         plot_width=PLOT_WIDTH,
-        plot_height=PLOT_HEIGHT,
     )
     return map(str, printed)  # markup would escape what it is put together with
 

@@ -19,6 +19,7 @@ from tcn_migrate.report.picture import (
     GRADES,
     Picture,
     Plot,
+    agreement_plot,
     channel_plot,
     counted,
     curve_plot,
@@ -282,10 +283,12 @@ def _row(move: Move, checksums: bool) -> Row:
 
 
 def _plots(plan: Plan, recovery: Recovery | None) -> tuple[list[Plot], int]:
-    """The fit's curve, and each recovered variable before and after."""
+    """Predictions old and new, the fit's curve, and each recovered variable before and after."""
     if recovery is None:
         return [], 0
     found: list[Plot] = []
+    if recovery.predictions:
+        found.append(agreement_plot("Recorded predictions against those of the new model", recovery.predictions))
     if len(recovery.curve) > 1:
         found.append(
             curve_plot("Error on recordings that were held back, in standard deviations, by step", recovery.curve)

@@ -65,26 +65,25 @@ class Picture:
 
 @dataclass(frozen=True)
 class Plot:
-    """Values over channels or steps.
+    """Values over channels or steps, or over other values.
 
     Attributes:
         title: what it shows.
-        low, high: the ends of the vertical axis, as labels.
-        last: the right end of the horizontal axis, as a label.
+        axes: what they are and where they end, in words.
         before, after: dots, (x, y) in user units.
         line: points of a line, as SVG writes them.
+        height: in user units.
     """
 
     title: str
-    low: str
-    high: str
-    last: str
+    axes: str
     before: tuple[tuple[float, float], ...] = ()
     after: tuple[tuple[float, float], ...] = ()
     line: str = ""
+    height: float = 110.0
 
 
-PLOT_WIDTH, PLOT_HEIGHT = 300.0, 110.0
+PLOT_WIDTH = 300.0
 
 
 def counted(blocks: int) -> str:
@@ -212,15 +211,17 @@ def channel_plot(title: str, before: Sequence[float], after: Sequence[float]) ->
     """One variable of a norm, channel by channel, before and after."""
     stride = -(-len(after) // MOST_POINTS)
     old, new = list(before)[::stride], list(after)[::stride]
-    finite = [value for value in (*old, *new) if math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    low, high = _ends([*old, *new])
 
     def dots(values: Sequence[float]) -> tuple[tuple[float, float], ...]:
         return tuple(
-            (_across(i, len(values)), _up(value, low, high)) for i, value in enumerate(values) if math.isfinite(value)
+            (_across(i, 0, len(values) - 1), _up(value, low, high))
+            for i, value in enumerate(values)
+            if math.isfinite(value)
         )
 
-    return Plot(title, f"{low:.3g}", f"{high:.3g}", str(max(len(after) - 1, 0)), dots(old), dots(new))
+    axes = f"vertical {low:.3g} to {high:.3g}, channels 0 to {max(len(after) - 1, 0)}"
+    return Plot(title, axes, dots(old), dots(new))
 
 
 def curve_plot(title: str, values: Sequence[float]) -> Plot:
@@ -230,14 +231,31 @@ def curve_plot(title: str, values: Sequence[float]) -> Plot:
     shown = positive[::stride]
     if positive and shown[-1] != positive[-1]:
         shown.append(positive[-1])
-    low, high = min((v for _, v in shown), default=0.0), max((v for _, v in shown), default=0.0)
-    line = " ".join(f"{_across(step, len(values)):.1f},{_up(value, low, high):.1f}" for step, value in shown)
-    return Plot(title, f"{10**low:.1e}", f"{10**high:.1e}", str(max(len(values) - 1, 0)), line=line)
+    low, high = _ends([value for _, value in shown])
+    last = max(len(values) - 1, 0)
+    line = " ".join(f"{_across(step, 0, last):.1f},{_up(value, low, high):.1f}" for step, value in shown)
+    return Plot(title, f"vertical {10**low:.1e} to {10**high:.1e} (logarithmic), steps 0 to {last}", line=line)
 
 
-def _across(index: int, count: int) -> float:
-    return 6 + (PLOT_WIDTH - 12) * index / max(count - 1, 1)
+def agreement_plot(title: str, pairs: Sequence[tuple[float, float]]) -> Plot:
+    """Old values across and new ones up, on the same scale, with the line on which they are equal."""
+    shown = [pair for pair in pairs[:: -(-len(pairs) // MOST_POINTS) or 1] if all(map(math.isfinite, pair))]
+    low, high = _ends([value for pair in shown for value in pair])
+    height = 200.0
+    dots = tuple((_across(old, low, high), _up(new, low, high, height)) for old, new in shown)
+    ends = ((_across(value, low, high), _up(value, low, high, height)) for value in (low, high))
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in ends)
+    return Plot(title, f"across old, up new, both {low:.3g} to {high:.3g}", after=dots, line=line, height=height)
 
 
-def _up(value: float, low: float, high: float) -> float:
-    return PLOT_HEIGHT / 2 if high <= low else PLOT_HEIGHT - 6 - (PLOT_HEIGHT - 12) * (value - low) / (high - low)
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    finite = [value for value in values if math.isfinite(value)]
+    return min(finite, default=0.0), max(finite, default=0.0)
+
+
+def _across(value: float, low: float, high: float) -> float:
+    return 6 + (PLOT_WIDTH - 12) * (value - low) / (high - low) if high > low else PLOT_WIDTH / 2
+
+
+def _up(value: float, low: float, high: float, height: float = Plot.height) -> float:
+    return height / 2 if high <= low else height - 6 - (height - 12) * (value - low) / (high - low)

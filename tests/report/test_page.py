@@ -70,7 +70,10 @@ def hostile_outcome(tmp_path: Path) -> Outcome:
         tcns={},
         warnings=(EVIL,),
     )
-    recovery = Recovery("measured", ((EVIL,),), (EVIL,), 0.1, (1.0, 0.1), {(EVIL,): 0.1})
+    nan = float("nan")
+    recovery = Recovery(
+        "measured", ((EVIL,),), (EVIL,), 0.1, (1.0, 0.1), {(EVIL,): 0.1}, ((1.0, 1.0), (2.0, 2.5), (nan, 1.0))
+    )
     return Outcome(tmp_path / EVIL.replace("/", "|"), plan, Evidence(1, 1, 0, {(EVIL,): 0.0}), recovery)
 
 
@@ -141,7 +144,8 @@ def test_the_picture_shows_each_layer_and_each_block(outcome: Outcome) -> None:
 def test_recovered_norms_are_plotted_and_warned_of(tmp_path: Path) -> None:
     document = hostile_outcome(tmp_path).report()
 
-    assert document.count("<polyline") == 1
+    assert document.count("<polyline") == 2  # the fit's curve, and where old and new predictions are equal
+    assert "across old, up new, both 1 to 2.5" in document
     assert 'class="after"' in document
     assert document.index('id="warnings"') < document.index('id="file"')
 
