@@ -70,11 +70,16 @@ def command(
 
     Without NEW: OLD with the suffix .keras, never OLD itself.
     """
+    from tcn_migrate.inspection import inspect
     from tcn_migrate.migration import default_output, migrate
 
     if report is not None and _same(report, old, new or default_output(old)):
         raise click.BadParameter("is OLD or NEW itself.", param_hint="--report")
-    with show.failures(str(old), machine=machine, report=report), show.progress(quiet or machine) as said:
+
+    def seen() -> Any:
+        return inspect(old, **{name: settings[name] for name in ("architecture", "last_step", "max_bytes")})
+
+    with show.failures(str(old), machine=machine, report=report, seen=seen), show.progress(quiet or machine) as said:
         classes = options.load_custom_objects(custom_objects)
         outcome = migrate(
             old, new, custom_objects=classes, calibration=list(calibration) or None, progress=said, **settings

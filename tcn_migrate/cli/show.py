@@ -29,8 +29,17 @@ def warning(text: str) -> None:
 
 
 @contextlib.contextmanager
-def failures(source: str, *, machine: bool = False, report: Path | None = None) -> Iterator[None]:
-    """Turns a MigrationError into its message and exit code, and Ctrl-C into a word."""
+def failures(
+    source: str, *, machine: bool = False, report: Path | None = None, seen: Callable[[], Any] | None = None
+) -> Iterator[None]:
+    """Turns a MigrationError into its message and exit code, and Ctrl-C into a word.
+
+    Args:
+        source: what was worked on.
+        machine: print JSON.
+        report: where the failure is written, too.
+        seen: inspects the source for that report.
+    """
     try:
         yield
     except MigrationError as error:
@@ -38,7 +47,7 @@ def failures(source: str, *, machine: bool = False, report: Path | None = None) 
         if report is not None:
             refusal = error
             try:
-                write_report(report, lambda: content, lambda: _refused(source, refusal))
+                write_report(report, lambda: content, lambda: _refused(source, refusal, seen))
             except MigrationError as second:
                 click.echo(f"error: {second}", err=True)
         if machine:
@@ -66,10 +75,14 @@ def write_report(report: Path, content: Callable[[], Any], page: Callable[[], st
         raise MigrationError(f"the report cannot be written ({error.strerror})", address=quoted(report)) from None
 
 
-def _refused(source: str, error: MigrationError) -> str:
+def _refused(source: str, error: MigrationError, seen: Callable[[], Any] | None) -> str:
     from tcn_migrate.report.page import refused
 
-    return refused(source, error)
+    found = None
+    if seen is not None:
+        with contextlib.suppress(MigrationError):  # most often the one that is being told
+            found = seen()
+    return refused(source, error, found)
 
 
 @contextlib.contextmanager

@@ -120,6 +120,8 @@ def migrated(outcome: Outcome) -> str:
     else:
         verdict, state = f"Migrated exactly to {output}, and verified", "good"
     proof = ["The new file was not loaded to verify it (--no-verify)."]
+    if recovery is None and any(reading.session_numbered for reading in plan.tcns.values()):
+        verdict += "; every norm was in the file, under names that its session counted, and nothing is lost"
     differences: list[tuple[str, str]] = []
     if evidence is not None:
         proof = [
@@ -178,6 +180,52 @@ def planned(plan: Plan) -> str:
 
 def inspected(seen: Mapping[str, Any]) -> str:
     """The page of an inspection, of what `tcn_migrate.inspect` returns."""
+    return rendered(
+        "page.html",
+        Page(
+            title=f"{safe(Path(seen['path']).name)}: inspection",
+            verdict=seen["verdict"],
+            state="good" if seen["exit_code"] == 0 else "doubtful",
+            warnings=seen["warnings"],
+            commands=[("Migrate it", command("migrate", seen["path"]))],
+            **_of_inspection(seen),
+        ),
+    )
+
+
+def refused(source: str | Path, error: MigrationError, seen: Mapping[str, Any] | None = None) -> str:
+    """The page of a file that was not migrated, and why.
+
+    Args:
+        source: the file.
+        error: what stopped.
+        seen: what `tcn_migrate.inspect` returned for it, where it can be inspected.
+    """
+    known = {"facts": [("File", safe(source))]} if seen is None else _of_inspection(seen)
+    reason = [("Kind of failure", error.kind), ("Exit code", str(error.exit_code))]
+    for name, value in (("Where", error.address), ("Expected", error.expected), ("Found", error.found)):
+        if value is not None:
+            reason.append((name, str(value)))
+    known["facts"] += reason
+    decide = isinstance(error, DecisionNeeded)
+    problem = f"{error.address}: {error.problem}" if error.address else error.problem
+    return rendered(
+        "page.html",
+        Page(
+            title=f"{safe(Path(source).name)}: {'a decision is needed' if decide else 'not migrated'}",
+            verdict=f"{'A decision is needed' if decide else 'Not migrated'}: {problem}",
+            state="doubtful" if decide else "bad",
+            warnings=[error.hint] if error.hint else [],
+            commands=[
+                *((what, command("migrate", source, *words)) for what, words in ways(error.hint or "")),
+                ("See what is in the file", command("inspect", source)),
+            ],
+            **known,
+        ),
+    )
+
+
+def _of_inspection(seen: Mapping[str, Any]) -> dict[str, Any]:
     facts = [
         ("File", safe(seen["path"])),
         ("Container", safe(seen["container"])),
@@ -197,44 +245,9 @@ def inspected(seen: Mapping[str, Any]) -> str:
         )
         for name, norm in tcn["norms"].items():
             lost = f" ({', '.join(norm['lost'])})" if norm["lost"] else ""
-            norms.append((f"{safe(tcn['layer'])} / {name}", f"{norm['state']}{lost}", safe(norm["stored_at"] or "")))
-    return rendered(
-        "page.html",
-        Page(
-            title=f"{safe(Path(seen['path']).name)}: inspection",
-            verdict=seen["verdict"],
-            state="good" if seen["exit_code"] == 0 else "doubtful",
-            warnings=seen["warnings"],
-            commands=[("Migrate it", command("migrate", seen["path"]))],
-            facts=facts,
-            norms=norms,
-            repairs=seen["repairs"],
-        ),
-    )
-
-
-def refused(source: str | Path, error: MigrationError) -> str:
-    """The page of a file that was not migrated, and why."""
-    facts = [("File", safe(source)), ("Kind of failure", error.kind), ("Exit code", str(error.exit_code))]
-    for name, value in (("Where", error.address), ("Expected", error.expected), ("Found", error.found)):
-        if value is not None:
-            facts.append((name, str(value)))
-    decide = isinstance(error, DecisionNeeded)
-    problem = f"{error.address}: {error.problem}" if error.address else error.problem
-    return rendered(
-        "page.html",
-        Page(
-            title=f"{safe(Path(source).name)}: {'a decision is needed' if decide else 'not migrated'}",
-            verdict=f"{'A decision is needed' if decide else 'Not migrated'}: {problem}",
-            state="doubtful" if decide else "bad",
-            warnings=[error.hint] if error.hint else [],
-            commands=[
-                *((what, command("migrate", source, *words)) for what, words in ways(error.hint or "")),
-                ("See what is in the file", command("inspect", source)),
-            ],
-            facts=facts,
-        ),
-    )
+            spelled = f"{safe(tcn['layer'])} / {name.replace('/', ' / ')}"
+            norms.append((spelled, f"{norm['state']}{lost}", safe(norm["stored_at"] or "")))
+    return {"facts": facts, "norms": norms, "repairs": seen["repairs"]}
 
 
 def _of_plan(plan: Plan, *, checksums: bool) -> dict[str, Any]:
