@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+"""With the tcn-migrate of this Python first."""
 _CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -31,10 +33,9 @@ def python_blocks(text: str) -> list[str]:
 def played(block: str, folder: Path) -> str:
     """A console block with what its commands really print in `folder`."""
     lines = []
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for command in commands(block):
         done = subprocess.run(
-            command, shell=True, cwd=folder, capture_output=True, text=True, env=environment, check=False
+            command, shell=True, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT, check=False
         )
         lines += [f"$ {command}", *(done.stdout + done.stderr).rstrip().splitlines()]
         if done.returncode:

@@ -33,7 +33,7 @@ Examples:
   tcn-migrate batch models --to migrated             a folder with all that is below it
   tcn-migrate batch models --to migrated --resume    go on after a stop, and try again what failed
   tcn-migrate batch models --inspect-only            what is there, and what would become of it
-  tcn-migrate batch models --to migrated --report index.html    and a page with a row for each file
+  tcn-migrate batch models --to migrated --report index.html
   find / -name '*.h5' | tcn-migrate batch - --to migrated
   tcn-migrate batch s3://bucket/models --to s3://bucket/migrated
 """,
@@ -80,10 +80,11 @@ def command(
     machine: bool,
     **settings: Any,
 ) -> None:
-    """Migrate many checkpoints: files, folders, patterns, URLs, or - for a list on standard input.
+    """Migrate many checkpoints at once, each as if it were alone.
 
-    The new files lie in DIR as their sources lie in the folder that they have in common, each with the suffix .keras.
-    A file that crashes its worker, or takes too long, costs only itself. Ends with the worst exit code of all.
+    SOURCE is a file, a folder, a pattern, a URL, or - for a list on standard input. The new files lie in DIR as their
+    sources lie in the folder that they have in common, each with the suffix .keras. A file that crashes its worker, or
+    takes too long, costs only itself. Ends with the worst exit code of all.
     """
     from tcn_migrate.batch.run import prepare
 

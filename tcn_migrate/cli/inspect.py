@@ -11,7 +11,15 @@ from tcn_migrate.cli import options, show
 from tcn_migrate.errors import MigrationError, quoted
 
 
-@click.command("inspect", epilog="Example: tcn-migrate inspect old.h5 --json")
+@click.command(
+    "inspect",
+    epilog="""\b
+Examples:
+  tcn-migrate inspect old.h5
+  tcn-migrate inspect *.keras --json
+  tcn-migrate inspect old_weights.h5 --architecture model.json
+""",
+)
 @click.argument("old", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.architecture
 @options.last_step

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from tcn_migrate import __version__
 
@@ -34,6 +35,11 @@ class _Commands(click.Group):
             args = ["migrate", *args]
         return super().parse_args(context, args)
 
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and the files of the folder: a file is a command's place, too."""
+        files = [] if incomplete.startswith("-") else [CompletionItem(incomplete, type="file")]
+        return [*super().shell_complete(context, incomplete), *files]
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
             # A name out of a file, or the terminal's encoding, must never end the program.
@@ -48,14 +54,16 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
-  tcn-migrate old.h5 new.keras           migrate one checkpoint
-  tcn-migrate inspect old.h5             say what is in a file
-  tcn-migrate plan old.h5                print every move before anything is done
-  tcn-migrate batch models --to new      migrate a folder of checkpoints
+  tcn-migrate old.h5 new.keras                     migrate one checkpoint
+  tcn-migrate migrate --help                       all that can be said with it
+  tcn-migrate inspect old.h5                       say what is in a file
+  tcn-migrate plan old.h5                          print every move before anything is done
+  tcn-migrate batch models --to new                migrate a folder of checkpoints
   tcn-migrate verify new.keras --against old.h5    compare two files
 
 \b
-Completion of commands and options in a shell:
+Completion of commands, options and files in a shell, for good if it stands in
+~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish:
   bash  eval "$(_TCN_MIGRATE_COMPLETE=bash_source tcn-migrate)"
   zsh   eval "$(_TCN_MIGRATE_COMPLETE=zsh_source tcn-migrate)"
   fish  _TCN_MIGRATE_COMPLETE=fish_source tcn-migrate | source

@@ -18,6 +18,7 @@ Examples:
   tcn-migrate old.h5 new.keras --target plain            needs no custom class to load
   tcn-migrate old_weights.h5 --architecture model.json   weights alone
   tcn-migrate old.keras --reference recorded.npz         norms are lost, predictions are recorded
+  tcn-migrate old.h5 --report page.html                  a page to look at and to hand on
 """,
 )
 @click.argument("old", type=click.Path(path_type=Path))

@@ -11,7 +11,14 @@ from tcn_migrate.cli import options, show
 from tcn_migrate.errors import quoted
 
 
-@click.command("plan", epilog="Example: tcn-migrate plan old.h5")
+@click.command(
+    "plan",
+    epilog="""\b
+Examples:
+  tcn-migrate plan old.h5
+  tcn-migrate plan old.h5 --target plain --json
+""",
+)
 @click.argument("old", type=click.Path(path_type=Path))
 @options.architecture
 @options.target

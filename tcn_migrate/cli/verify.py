@@ -18,8 +18,8 @@ _NOT_VERIFIED = 4
     "verify",
     epilog="""\b
 Examples:
-  tcn-migrate verify new.keras --against old.h5          every variable, bit for bit
-  tcn-migrate verify new.keras --golden recorded.npz     predictions: x and y, or x0, x1, ... and y0, y1, ...
+  tcn-migrate verify new.keras --against old.h5         every variable, bit for bit
+  tcn-migrate verify new.keras --golden recorded.npz    predictions: x and y, or x0, x1 and y0, y1
 """,
 )
 @click.argument("new", type=click.Path(path_type=Path))
