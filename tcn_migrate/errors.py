@@ -18,8 +18,11 @@ def quoted(text: object, limit: int = 80) -> str:
     Control characters, bidirectional overrides, lone surrogates and line breaks are escaped as Python would write
     them, and what is longer than `limit` characters is shortened in the middle.
     """
-    safe = "".join(_harmless(character) for character in str(text)[: 4 * limit])
-    if len(safe) > limit or len(str(text)) > 4 * limit:
+    raw = str(text)
+    safe = raw[: 4 * limit]
+    if not (safe.isascii() and safe.isprintable() and "\\" not in safe):
+        safe = "".join(map(_harmless, safe))
+    if len(safe) > limit or len(raw) > 4 * limit:
         half = limit // 2 - 1
         safe = f"{safe[:half]}…{safe[-half:]}"
     return f"'{safe}'"

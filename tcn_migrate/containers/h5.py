@@ -15,7 +15,7 @@ import h5py
 
 from tcn_migrate.checkpoint import Checkpoint, Json, Origin, StoredArray, tree_of
 from tcn_migrate.containers.bounds import MOST_OBJECTS, parse_json, parse_model
-from tcn_migrate.containers.hdf5 import attribute, datasets, open_hdf5, stored_array, text_list
+from tcn_migrate.containers.hdf5 import attribute, datasets, open_hdf5, text_list
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, NamingError, UnsafeError, quoted
 
 VariablePath = tuple[str, ...]
@@ -151,7 +151,7 @@ def _by_layer(
         raise NamingError(f"layer_names lists {quoted(twice[0])} twice", address=what)
     if len(names) > MOST_OBJECTS:
         raise UnsafeError("too many layers", address=what)
-    claimed: set[str] = set()
+    rest = dict(datasets(weights, what))
     for name in names:
         group = _descend(weights, tuple(name.split("/")))
         if group is None:
@@ -173,16 +173,7 @@ def _by_layer(
                 raise NamingError(
                     f"weight_names points out of the layer's group: {quoted(weight)}", address=f"layer {quoted(name)}"
                 )
-            parts = tuple(weight.split("/"))
-            found = _descend(group, parts)
-            full = f"{name}/{weight}"
-            if found is None or isinstance(found, h5py.Group):
-                continue  # an array that is listed and not there is missing; naming says which
-            if isinstance(found, h5py.Dataset):
-                listed[(name, *parts)] = stored_array(full, found)
-            else:
-                kind = "an external link" if isinstance(found, h5py.ExternalLink) else "a soft link"
-                raise UnsafeError(f"is {kind}; everything must be in the file itself", address=quoted(full))
-            claimed.add(full)
-    rest = {place: array for place, array in datasets(weights, what) if array.name not in claimed}
+            array = rest.pop((*name.split("/"), *weight.split("/")), None)
+            if array is not None:  # one that is listed and not there is missing; naming says which
+                listed[(name, *weight.split("/"))] = array
     return listed, rest

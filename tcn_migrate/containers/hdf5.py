@@ -125,19 +125,20 @@ def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterat
                 raise UnsafeError("too many groups and arrays", address=what, expected=f"at most {MOST_OBJECTS}")
             below = (*path, name)
             try:
-                link = group.get(name, getlink=True)
-                if not isinstance(link, h5py.HardLink):
-                    kind = "an external link" if isinstance(link, h5py.ExternalLink) else "a soft link"
+                key = name.encode("utf-8", "surrogateescape")
+                link = group.id.links.get_info(key).type
+                if link != h5py.h5l.TYPE_HARD:
+                    kind = "a soft link" if link == h5py.h5l.TYPE_SOFT else "an external link"
                     yield below, _flawed(below, f"is {kind}; everything must be in the file itself")
                     continue
-                thing = group[name]
+                thing = h5py.h5o.open(group.id, key)
             except _BROKEN:
                 yield below, _flawed(below, "is damaged")
                 continue
-            if isinstance(thing, h5py.Group):
-                stack.append((below, thing))
-            elif isinstance(thing, h5py.Dataset):
-                yield below, stored_array("/".join(below), thing)
+            if isinstance(thing, h5py.h5g.GroupID):
+                stack.append((below, h5py.Group(thing)))
+            elif isinstance(thing, h5py.h5d.DatasetID):
+                yield below, stored_array("/".join(below), h5py.Dataset(thing))
 
 
 def as_text(name: str | bytes) -> str:
@@ -155,14 +156,15 @@ def _flawed(path: tuple[str, ...], flaw: str) -> StoredArray:
 def stored_array(name: str, dataset: h5py.Dataset) -> StoredArray:
     """The header of one dataset, and a way to its values."""
     try:
-        flaw = _flaw(dataset)
-        shape = tuple(int(size) for size in dataset.shape or ())
-        dtype, stored = _dtype(dataset), int(dataset.id.get_storage_size())
-        contiguous = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
+        kind, properties = dataset.dtype, dataset.id.get_create_plist()
+        flaw = _flaw(dataset, kind.itemsize, properties)
+        shape = tuple(map(int, dataset.shape or ()))
+        dtype, stored = _dtype(dataset, kind), int(dataset.id.get_storage_size())
+        contiguous = properties.get_layout() == h5py.h5d.CONTIGUOUS
     except _BROKEN:
         return _flawed((name,), "is damaged")
     if flaw is None and dtype == "":
-        flaw = f"holds values of type {quoted(dataset.dtype, 40)}, which is no number that Keras stores"
+        flaw = f"holds values of type {quoted(kind, 40)}, which is no number that Keras stores"
 
     def read() -> np.ndarray[Any, Any]:
         if flaw:
@@ -179,21 +181,19 @@ def stored_array(name: str, dataset: h5py.Dataset) -> StoredArray:
     return StoredArray(name, shape, dtype or "float32", read, stored, flaw, contiguous)
 
 
-def _dtype(dataset: h5py.Dataset) -> str:
-    kind, size = dataset.dtype.kind, dataset.dtype.itemsize
-    if kind == "V" and size == 2 and attribute(dataset, "dtype", "dtype") == "bfloat16":
+def _dtype(dataset: h5py.Dataset, kind: np.dtype[Any]) -> str:
+    if kind.kind == "V" and kind.itemsize == 2 and attribute(dataset, "dtype", "dtype") == "bfloat16":
         return "bfloat16"
-    if kind in "iu" or (kind == "f" and size in (2, 4, 8)):
-        return str(dataset.dtype.newbyteorder("=").name)
-    return "bool" if kind == "b" else ""
+    if kind.kind in "iu" or (kind.kind == "f" and kind.itemsize in (2, 4, 8)):
+        return str(kind.newbyteorder("=").name)
+    return "bool" if kind.kind == "b" else ""
 
 
-def _flaw(dataset: h5py.Dataset) -> str | None:
+def _flaw(dataset: h5py.Dataset, itemsize: int, properties: h5py.h5p.PropDCID) -> str | None:
     """Why the values of a dataset cannot be had from this file alone, by its header."""
     if dataset.shape is None:
         return "has no values"
-    properties = dataset.id.get_create_plist()
-    if dataset.is_virtual:
+    if properties.get_layout() == h5py.h5d.VIRTUAL:
         return "is a virtual dataset, made of other arrays or files; everything must be in the file itself"
     if properties.get_external_count():
         return "is stored outside, in another file; everything must be in the file itself"
@@ -201,8 +201,8 @@ def _flaw(dataset: h5py.Dataset) -> str | None:
     odd = [number for number in filters if number not in SAFE_FILTERS]
     if odd:
         return f"is packed with the HDF5 filter {odd[0]}; allowed are {', '.join(SAFE_FILTERS.values())}"
-    size = dataset.size * dataset.dtype.itemsize
-    chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    size = math.prod(dataset.shape) * itemsize
+    chunk = math.prod(dataset.chunks or ()) * itemsize
     if chunk > max(size, ALWAYS_ALLOWED):
         return f"is cut into chunks of {chunk // MIB} MiB, more than the whole array has"
     if size and dataset.id.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:

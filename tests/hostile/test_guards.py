@@ -20,7 +20,7 @@ Patch = Callable[[pytest.MonkeyPatch], Any]
 
 
 def flawless(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hdf5, "_flaw", lambda dataset: None)
+    patch.setattr(hdf5, "_flaw", lambda *header: None)
 
 
 GUARDS: dict[str, Patch] = {
