@@ -97,7 +97,7 @@ def migrate(
         def written(move: Move, values: Array) -> None:
             nonlocal count
             count += 1
-            if not np.isfinite(values.sum(dtype=np.float64)):
+            if not _finite(values):
                 odd.append(move.address)
             said("writing", count, len(decided.moves))
 
@@ -111,6 +111,12 @@ def migrate(
     if odd:
         decided = replace(decided, warnings=(*decided.warnings, _not_finite(odd)))
     return Outcome(new, decided, evidence, recovery, dict(custom_objects or {}), model)
+
+
+def _finite(values: Array) -> bool:
+    """Whether no value is NaN or infinite: seen in one quick pass, if the sum does not overflow."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
 def _not_finite(addresses: list[Address]) -> str:
