@@ -15,6 +15,9 @@ from tcn_migrate.recovery.diagnose import Diagnosis
 
 PathLike = str | os.PathLike[str]
 
+ALREADY = "already loads; nothing to do"
+"""What is said of a file that unmodified keras-tcn 3.5.5 or later loads, or Keras alone if there is no TCN in it."""
+
 
 class Inspection(dict[str, Any]):
     """What `inspect` returns: plain values, which a notebook shows as a page."""
@@ -49,7 +52,7 @@ def inspect(
     """
     plan = plan_of(path, architecture=architecture, last_step=last_step, max_bytes=max_bytes)
     diagnoses = examine(plan)
-    verdict, exit_code = "migrates exactly", 0
+    verdict, exit_code = ALREADY if plan.loads_already else "migrates exactly", 0
     try:
         settle(plan, diagnoses, Means())
     except DecisionNeeded as decision:

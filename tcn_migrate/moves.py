@@ -75,6 +75,7 @@ class Plan:
         compile_config: the carried training configuration, or None.
         places: where a variable of a TCN lies in the new model, by its address, if not there (target "plain").
         optimizer: how each variable of the optimizer gets its values, none if training starts anew.
+        loads_already: an unmodified keras-tcn 3.5.5 or later (or Keras alone, without a TCN) loads the source itself.
     """
 
     origin: Origin
@@ -89,6 +90,7 @@ class Plan:
     compile_config: Json | None = None
     places: Mapping[Address, Address] = field(default_factory=dict)
     optimizer: tuple[Move, ...] = ()
+    loads_already: bool = False
 
     @property
     def complete(self) -> bool:

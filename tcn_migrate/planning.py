@@ -21,7 +21,15 @@ from tcn_migrate.naming.locate import Located, locate
 from tcn_migrate.naming.order import ordered
 from tcn_migrate.tcn.lowering import Lowered, lower_tcns
 from tcn_migrate.tcn.naming import LAYOUTS
-from tcn_migrate.tcn.reading import Surroundings, TCNReading, expected_shapes, folded_kernel, read_tcn, with_setting
+from tcn_migrate.tcn.reading import (
+    Surroundings,
+    TCNReading,
+    expected_shapes,
+    folded_kernel,
+    is_of_today,
+    read_tcn,
+    with_setting,
+)
 from tcn_migrate.tcn.rewriting import rewritten
 from tcn_migrate.tcn.settings import read_settings
 from tcn_migrate.training import Carried, carry
@@ -119,7 +127,24 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         compile_config=training.compile_config,
         places=places,
         optimizer=training.moves,
+        loads_already=loads_already(checkpoint, stored, located, readings, modern),
     )
+
+
+def loads_already(
+    checkpoint: Checkpoint, model: Json, located: Located, readings: Mapping[Address, TCNReading], modern: Modern
+) -> bool:
+    """Whether an unmodified keras-tcn 3.5.5 or later loads the file itself, as far as it tells.
+
+    Then it is a `.keras` file of Keras 3 whose TCNs have the settings that these releases take, in which nothing is to
+    be repaired, and in which every array lies where Keras looks for it.
+    """
+    if checkpoint.origin.container != "keras zip" or checkpoint.layout != "store" or modern.repairs:
+        return False
+    if any(not is_of_today(reading) for reading in readings.values()):
+        return False
+    places = target.paths(model)
+    return all(places.get(address) == array.name for address, array in located.arrays.items())
 
 
 def keras_version(checkpoint: Checkpoint) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.inspection import ALREADY
 
 
 def as_json(content: Any) -> None:
@@ -164,6 +165,8 @@ def described(plan: Any) -> None:
         line("  every norm is in the file, under names that its session counted; nothing is lost")
     if not plan.tcns:
         line("  no TCN in it: a plain Keras model")
+    if plan.loads_already:
+        line(f"  {ALREADY}")
     for repair in plan.repairs:
         line(f"  repaired {quoted(repair.layer, 40)}: {repair.sentence}")
 

@@ -345,6 +345,13 @@ def is_current(reading: TCNReading) -> bool:
     return same_function and not settings.pass_mask and settings.activation != "keras2_hard_sigmoid"
 
 
+def is_of_today(reading: TCNReading) -> bool:
+    """Whether keras-tcn 3.5.5 to 3.5.7 take the settings, which no more include `use_weight_norm`; all is there."""
+    keys = reading.settings.keys
+    written_today = "go_backwards" in keys and "use_weight_norm" not in keys and not keys - KNOWN
+    return written_today and is_current(reading) and not reading.missing
+
+
 def with_setting(reading: TCNReading, **changes: Any) -> TCNReading:
     """The same TCN with other settings."""
     return replace(reading, settings=replace(reading.settings, **changes))
