@@ -380,6 +380,14 @@ class TCN(keras.layers.Layer):  # type: ignore[misc]
             config["pass_mask"] = True
         return config
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TCN:
+        """A layer from its config, also from one of keras-tcn 3.2.1 to 3.5.4, which says `use_weight_norm`."""
+        config = dict(config)
+        if config.pop("use_weight_norm", False):
+            raise ValueError("Weight norm is no part of this layer; tcn-migrate folds it into the kernels of a file.")
+        return cls(**config)  # the base class would also turn a serialized dtype policy into one, as __init__ does
+
 
 @keras.saving.register_keras_serializable(package="tcn_migrate")
 class LegacyTCN(TCN):
