@@ -24,7 +24,10 @@ CPU_SECONDS = 4
 """What the smallest file may take; reading one takes a tenth of that."""
 BYTES_A_SECOND = 50 * MIB
 """What the slowest disk and filter read."""
-MEMORY = 512 * MIB
+MEMORY = 256 * MIB
+"""What reading may take besides the array that is read."""
+TOO_MUCH = 75
+"""The status of a process that found a part that cannot be read within its memory."""
 WAIT = 10
 """How many times longer than its processor time a process may take on a busy machine."""
 
@@ -45,7 +48,7 @@ def trial(path: Path) -> Iterator[None]:
     The other process reads while the body of the `with` runs, which must not open the file with HDF5 itself.
 
     Raises:
-        ContainerError: at the end of the body: reading it crashes HDF5's library, or does not end.
+        ContainerError: at the end of the body: reading it crashes HDF5's library, takes too much memory, or never ends.
     """
     if _expendable:
         yield
@@ -69,10 +72,11 @@ def _forked(path: Path, seconds: int) -> Callable[[], int]:
     alive, held = os.pipe()  # the copy alone holds the end that is written to, so that reading ends when it does
     child = os.fork()
     if child == 0:
+        status = 0
         try:
-            read_everything(path, seconds)
+            status = read_everything(path, seconds)
         finally:
-            os._exit(0)  # whatever was raised: only a crash counts
+            os._exit(status)  # whatever else was raised: only a crash counts
     os.close(held)
 
     def ended() -> int:
@@ -102,7 +106,7 @@ def _started(path: Path, seconds: int) -> Callable[[], int]:
             other.wait()
             return -9  # as if killed; Windows has no SIGKILL
         # A signal, or a status that Windows gives to a crash; any other is of an interpreter that could not start.
-        return status if status < 0 or status >= 1 << 31 else 0
+        return status if status < 0 or status >= 1 << 31 or status == TOO_MUCH else 0
 
     return ended
 
@@ -111,15 +115,21 @@ def refuse(ended: int) -> None:
     """Says what it means that the other process ended so."""
     if ended:
         raise ContainerError(
-            "is damaged: HDF5's library crashes on it or never ends",
+            "is damaged: HDF5's library crashes on it, never ends, or takes more memory than the file can be worth",
             hint="Copy it again from where it came; what is cut off cannot be brought back",
         )
 
 
-def read_everything(path: Path, seconds: int) -> None:
+def read_everything(path: Path, seconds: int) -> int:
     """Reads all headers and arrays, with bounded time and memory; what cannot be read in order is no matter here.
 
-    A large array that lies in one piece is a copy of bytes, which nothing can go wrong with, and is left out.
+    A large array that lies in one piece is a copy of bytes, which nothing can go wrong with, and is left out; and so is
+    one that nobody reads, since no file of this size holds it.
+
+    Returns:
+        0, or `TOO_MUCH` where something could not be read within the memory. Such a part may be tiny: the filters of an
+        array make as much of its bytes as these say, whatever the array's size; and a list of texts may be one text of
+        many MiB over and over.
     """
     from tcn_migrate.containers import h5, keras_zip
 
@@ -127,22 +137,66 @@ def read_everything(path: Path, seconds: int) -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        most = mapped + MEMORY + 2 * path.stat().st_size
-        resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
     container = next((container for container in (keras_zip, h5) if container.matches(path)), None)
     if container is None:
-        return
-    with contextlib.suppress(MigrationError):
+        return 0
+    bound, peak = _memory_bound(), _peak()
+    bound(0)
+    try:
         checkpoint = container.read(path, {"class_name": "", "config": {}})
-        left = max(2 * ALWAYS_ALLOWED, LARGEST_EXPANSION * path.stat().st_size)  # beyond that nothing is migrated
-        for array in checkpoint.arrays.values():
-            left -= 8 * math.prod(array.shape)
-            if array.flaw is None and left > 0 and not (array.contiguous and array.stored_bytes > MIB):
-                with contextlib.suppress(MigrationError):
-                    array.read()
+    except (MigrationError, MemoryError) as error:
+        return TOO_MUCH if _was_memory(error, peak) else 0
+    largest = max(ALWAYS_ALLOWED, LARGEST_EXPANSION * path.stat().st_size)
+    for array in checkpoint.arrays.values():
+        size = 8 * math.prod(array.shape)
+        if array.flaw is None and size <= largest and not (array.contiguous and array.stored_bytes > MIB):
+            bound(4 * size)
+            try:
+                array.read()
+            except (MigrationError, MemoryError) as error:
+                if _was_memory(error, peak):
+                    return TOO_MUCH
+    return 0
+
+
+def _memory_bound() -> Callable[[int], None]:
+    """A function that lets this process take `MEMORY` from now on, and so many bytes more; without Linux none."""
+    try:
+        import resource
+
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return lambda more: None
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+
+    def bound(more: int) -> None:
+        with contextlib.suppress(ValueError):
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY + more, hard))
+
+    return bound
+
+
+def _peak() -> int:
+    """The most memory that this process had so far, in bytes; 0 where nobody counts it."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _was_memory(error: BaseException, peak: int) -> bool:
+    """Whether it was memory that a reading lacked. HDF5 says so in its error's words alone; its filters do not say it.
+
+    Args:
+        peak: before anything was read. Filters double what they have until nothing is left.
+    """
+    cause = error.__context__ or error
+    return isinstance(cause, MemoryError) or "alloc" in str(cause) or _peak() - peak > MEMORY // 4
 
 
 if __name__ == "__main__":
+    status = 0
     with contextlib.suppress(Exception):
-        read_everything(Path(sys.argv[1]), int(sys.argv[2]))
+        status = read_everything(Path(sys.argv[1]), int(sys.argv[2]))
+    sys.exit(status)

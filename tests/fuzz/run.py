@@ -89,10 +89,11 @@ def trial(path: Path) -> Iterator[None]:
     """What `tcn_migrate.containers.probe.trial` does, in a process that need not start first."""
     child = os.fork()
     if child == 0:
+        status = 0
         with contextlib.suppress(BaseException):
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
-            probe.read_everything(path, probe.CPU_SECONDS)
-        os._exit(0)
+            status = probe.read_everything(path, probe.CPU_SECONDS)
+        os._exit(status)
     yield
     probe.refuse(os.waitpid(child, 0)[1])
 
