@@ -257,6 +257,7 @@ def _last_step_closures(objects: Objects) -> dict[tuple[str, ...], Any]:
     keras-tcn 2.9.1 returns `x[:, -1, :]` and closes over nothing (None); from 2.9.2 on it is the step's index ([7]).
     """
     closures: dict[tuple[str, ...], Any] = {}
+    names: dict[tuple[str, ...], str] = {}
     for path in objects:
         if not path or path[-1] != "lambda_layer":
             continue
@@ -264,15 +265,22 @@ def _last_step_closures(objects: Objects) -> dict[tuple[str, ...], Any]:
         config = _plain(layer.get("config"))
         function = config.get("function") if isinstance(config, dict) else None
         if layer.get("class_name") == "Lambda" and isinstance(function, list) and len(function) == 3:
-            closures[_address(objects, path[:-1])] = function[2]
+            closures[_address(objects, path[:-1], names)] = function[2]
     return closures
 
 
-def _address(objects: Objects, path: tuple[str, ...]) -> tuple[str, ...]:
-    """A path of edges with the layers' names in place of `layer-1` and `layer_with_weights-0`."""
+def _address(objects: Objects, path: tuple[str, ...], names: dict[tuple[str, ...], str]) -> tuple[str, ...]:
+    """A path of edges with the layers' names in place of `layer-1` and `layer_with_weights-0`.
+
+    Args:
+        names: those that are known already, and will be: one note may be large, and have many below it.
+    """
     address = []
     for end, edge in enumerate(path, start=1):
-        named = _LAYER.fullmatch(edge) and path[:end] in objects
-        name = _parsed(objects, path[:end]).get("name") if named else None
-        address.append(name if isinstance(name, str) else edge)
+        place = path[:end]
+        if place not in names:
+            named = _LAYER.fullmatch(edge) and place in objects
+            name = _parsed(objects, place).get("name") if named else None
+            names[place] = name if isinstance(name, str) else edge
+        address.append(names[place])
     return tuple(address)
