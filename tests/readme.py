@@ -30,6 +30,11 @@ def python_blocks(text: str) -> list[str]:
     return _PYTHON.findall(text)
 
 
+def modules(text: str) -> dict[str, str]:
+    """The Python blocks that begin with a comment that is a file's name, by that name."""
+    return {found[1]: block for block in python_blocks(text) if (found := re.match(r"# (\w+\.py)\n", block))}
+
+
 def played(block: str, folder: Path) -> str:
     """A console block with what its commands really print in `folder`."""
     lines = []
@@ -37,23 +42,26 @@ def played(block: str, folder: Path) -> str:
         done = subprocess.run(
             command, shell=True, cwd=folder, capture_output=True, text=True, env=ENVIRONMENT, check=False
         )
-        lines += [f"$ {command}", *(done.stdout + done.stderr).rstrip().splitlines()]
+        printed = (done.stdout + done.stderr).replace(f"{folder}{os.sep}", "")
+        lines += [f"$ {command}", *printed.rstrip().splitlines()]
         if done.returncode:
             lines.append(f"(exit code {done.returncode})")
     return "\n".join(lines) + "\n"
 
 
-def stage(folder: Path) -> None:
-    """A folder as a new user sees it: with the fixtures."""
+def stage(folder: Path, text: str) -> None:
+    """A folder as a new user of a page has it: with the fixtures, and the modules of the page."""
     shutil.copytree(ROOT / "legacy_fixtures", folder / "legacy_fixtures")
+    for name, module in modules(text).items():
+        (folder / name).write_text(module)
 
 
 def main() -> None:
     for name in sys.argv[1:]:
         path = ROOT / name
         with tempfile.TemporaryDirectory() as scratch:
-            stage(Path(scratch))
             text = path.read_text()
+            stage(Path(scratch), text)
             path.write_text(_CONSOLE.sub(lambda m: f"```console\n{played(m[1], Path(scratch))}```", text))
 
 

@@ -73,8 +73,11 @@ def load_custom_objects(module: str | None) -> Mapping[str, Any]:
         return {}
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    from tcn_migrate.verify import quiet
+
     try:
-        loaded = importlib.import_module(module)
+        with quiet():  # it will import Keras, and Keras a backend that greets
+            loaded = importlib.import_module(module)
     except Exception as error:
         raise MigrationError(
             f"--custom-objects {quoted(module)} cannot be imported ({type(error).__name__}: {quoted(error, 200)})",
