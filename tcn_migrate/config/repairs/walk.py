@@ -100,7 +100,12 @@ _ROLES = {("Bidirectional", "layer"): "forward_layer"}
 
 
 def _is_entry(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("config"), dict) and value.get("module") is not None
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("config"), dict)
+        and isinstance(value.get("class_name"), str)
+        and value.get("module") is not None
+    )
 
 
 def _named(front: Json, taken: set[str]) -> Json:
