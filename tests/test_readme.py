@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.batch import archive
 from tests.readme import ROOT, console_blocks, played, python_blocks, stage
 
 PAGES = [path for path in (ROOT / "README.md", ROOT / "docs" / "cookbook.md") if path.exists()]
@@ -31,9 +32,24 @@ def test_what_the_page_shows_is_what_the_commands_print(
         exec(compile(block, str(page), "exec"), {})
 
 
+def test_the_commands_that_are_shown_without_their_output_work(tmp_path: Path) -> None:
+    stage(tmp_path, "")
+    archive.copies(tmp_path / "models", 1)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", "".join(page.read_text() for page in PAGES), re.MULTILINE | re.DOTALL)
+    parts = [part.partition(" #")[0].strip() for line in "".join(blocks).splitlines() for part in line.split("&&")]
+    commands = [part for part in parts if part.startswith("tcn-migrate ")]
+
+    assert len(commands) >= 5
+    assert {part for part in parts if part not in commands} <= {"pip install .", "pip install '.[test]'", "pytest"}
+    printed = played("".join(f"$ {command}\n" for command in commands), tmp_path)
+    assert "(exit code" not in printed, printed
+    assert "1 migrated" in (tmp_path / "index.html").read_text()
+
+
 def test_the_page_leads_nowhere_wrong() -> None:
     for page in PAGES:
-        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
+        text = page.read_text()
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text) + re.findall(r'src="([^"]+)"', text):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
 
 
