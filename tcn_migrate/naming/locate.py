@@ -22,6 +22,9 @@ from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation
 _WHOLE_NUMBERS = frozenset({"count"})
 """Variables of built-in layers that are counters."""
 
+AROUND: dict[str, Any] = {"store": store, "names": names, "saver": names, "graph": graph}
+"""For each layout the module that finds the layers around a TCN in it: `layers`, `part` and `variables`."""
+
 TCNAt = Callable[[Address, Json, Any], Mapping[Address, StoredArray]]
 """Reads one TCN: its address, its entry and its place give its arrays by address below the layer."""
 
@@ -88,7 +91,7 @@ class _Walk:
     """One walk through a config, side by side with the places of one layout."""
 
     def __init__(self, layout: str, read_tcn_at: TCNAt, custom_classes: frozenset[str]) -> None:
-        self.layout: Any = {"store": store, "names": names, "saver": names, "graph": graph}[layout]
+        self.layout: Any = AROUND[layout]
         self.read_tcn_at, self.custom_classes = read_tcn_at, custom_classes
         self.arrays: dict[Address, StoredArray] = {}
         self.missing: list[Address] = []
