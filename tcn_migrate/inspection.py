@@ -23,10 +23,9 @@ class Inspection(dict[str, Any]):
     """What `inspect` returns: plain values, which a notebook shows as a page."""
 
     def _repr_html_(self) -> str:
-        from tcn_migrate.report.document import framed
         from tcn_migrate.report.page import inspected
 
-        return framed(inspected(self))
+        return inspected(self)._repr_html_()
 
 
 def inspect(

@@ -103,10 +103,9 @@ class Plan:
 
     def _repr_html_(self) -> str:
         """The page of the plan, in a notebook."""
-        from tcn_migrate.report.document import framed
         from tcn_migrate.report.page import planned
 
-        return framed(planned(self))
+        return planned(self)._repr_html_()
 
     def filled(self, values: Mapping[Address, Array], grade: Grade) -> Plan:
         """The plan with recovered values for variables that were missing, or that are replaced."""

@@ -13,6 +13,7 @@ from tcn_migrate.verify import Evidence, load
 
 if TYPE_CHECKING:
     from tcn_migrate.recovery.recover import Recovery
+    from tcn_migrate.report.document import Document
 
 
 @dataclass
@@ -51,8 +52,10 @@ class Outcome:
             self._model = load(self.output, self.custom_objects, target=self.plan.target)
         return self._model
 
-    def report(self) -> str:
-        """The page that shows what was done, as one HTML document; the source is read once more, for checksums.
+    def report(self) -> Document:
+        """The page that shows what was done: a string, one HTML document, which a notebook shows as the page.
+
+        The source is read once more, for checksums.
 
         Raises:
             MigrationError: the source is not there any more, or damaged.
@@ -63,9 +66,7 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         """The page, in a notebook."""
-        from tcn_migrate.report.document import framed
-
-        return framed(self.report())
+        return self.report()._repr_html_()
 
     def as_json(self) -> dict[str, Any]:
         """The outcome for machines."""

@@ -32,14 +32,14 @@ _WAYS = (
 """What a hint may name, as commands to copy."""
 
 
-def rendered(template: str, page: object) -> str:
+def rendered(template: str, page: object) -> Document:
     """One HTML document, with nothing in it from elsewhere.
 
     Args:
         template: its name in this folder.
         page: what the template prints.
     """
-    return "".join(streamed(template, page))
+    return Document("".join(streamed(template, page)))
 
 
 def streamed(template: str, page: object) -> Iterator[str]:
@@ -66,12 +66,14 @@ def streamed(template: str, page: object) -> Iterator[str]:
     return map(str, printed)  # markup would escape what it is put together with
 
 
-def framed(document: str) -> str:
-    """A page in a frame of its own, for a notebook: neither's style or script reaches the other."""
-    return (
-        f'<iframe srcdoc="{html.escape(document)}" sandbox="allow-scripts" title="tcn-migrate report" '
-        'style="width:100%;height:40rem;border:1px solid #8888"></iframe>'
-    )
+class Document(str):
+    """An HTML document, which a notebook shows in a frame: neither's style or script reaches the other."""
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self)}" sandbox="allow-scripts" title="tcn-migrate report" '
+            'style="width:100%;height:40rem;border:1px solid #8888"></iframe>'
+        )
 
 
 def ways(hint: str) -> list[tuple[str, tuple[str, ...]]]:

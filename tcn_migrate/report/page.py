@@ -14,7 +14,7 @@ from tcn_migrate.errors import DecisionNeeded, MigrationError
 from tcn_migrate.moves import Move, Plan
 from tcn_migrate.naming.entries import spoken
 from tcn_migrate.recovery.diagnose import INITIAL
-from tcn_migrate.report.document import command, rendered, safe, ways
+from tcn_migrate.report.document import Document, command, rendered, safe, ways
 from tcn_migrate.report.picture import (
     GRADES,
     Picture,
@@ -99,7 +99,7 @@ class Page:
     ignored: Sequence[tuple[str, str]] = ()
 
 
-def migrated(outcome: Outcome) -> str:
+def migrated(outcome: Outcome) -> Document:
     """The page of a migration.
 
     Args:
@@ -162,7 +162,7 @@ def migrated(outcome: Outcome) -> str:
     )
 
 
-def planned(plan: Plan) -> str:
+def planned(plan: Plan) -> Document:
     """The page of a plan; as planning itself, it reads no array."""
     missing = f"; {len(plan.missing)} variables are missing" if plan.missing else ""
     return rendered(
@@ -178,7 +178,7 @@ def planned(plan: Plan) -> str:
     )
 
 
-def inspected(seen: Mapping[str, Any]) -> str:
+def inspected(seen: Mapping[str, Any]) -> Document:
     """The page of an inspection, of what `tcn_migrate.inspect` returns."""
     return rendered(
         "page.html",
@@ -193,7 +193,7 @@ def inspected(seen: Mapping[str, Any]) -> str:
     )
 
 
-def refused(source: str | Path, error: MigrationError, seen: Mapping[str, Any] | None = None) -> str:
+def refused(source: str | Path, error: MigrationError, seen: Mapping[str, Any] | None = None) -> Document:
     """The page of a file that was not migrated, and why.
 
     Args:

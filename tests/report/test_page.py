@@ -161,7 +161,7 @@ def test_every_table_has_headers_with_a_scope_and_headings_go_down_by_one(tmp_pa
 
 
 def test_results_show_as_a_framed_page_in_a_notebook(outcome: Outcome) -> None:
-    for shown in (outcome, outcome.plan, tcn_migrate.inspect(NUMBERED)):
+    for shown in (outcome, outcome.report(), outcome.plan, tcn_migrate.inspect(NUMBERED)):
         tags = Seen(shown._repr_html_()).tags
         assert [tag for tag, _ in tags] == ["iframe"]
         assert tags[0][1]["sandbox"] == "allow-scripts"
