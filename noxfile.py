@@ -1,11 +1,13 @@
 """One command for everything: `nox -l` lists, `nox -s tests`, `nox -s range`, `nox -s backends`.
 
-`range` and `backends` print Markdown tables.
+`range` and `backends` print the Markdown tables of docs/range.md. They download TensorFlow, JAX and PyTorch.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -13,6 +15,7 @@ import nox
 nox.options.sessions = ["tests", "lint"]
 
 TENSORFLOW = "tensorflow==2.21.0"
+TORCH = "torch==2.13.0"
 KERAS = ("3.0.5", "3.3.3", "3.5.0", "3.8.0", "3.10.0", "3.12.0", "3.14.0", "3.15.1")
 FIRST = (3, 8)
 """The oldest Keras in which the package itself runs."""
@@ -38,66 +41,77 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("keras", KERAS)
-def range(session: nox.Session, keras: str) -> None:
-    """Files of both targets in one release of Keras: load, and predict what the old library did."""
-    files = Path(session.cache_dir).resolve() / "range-files"
-    if not files.exists():
-        session.install(".")
-        session.run("python", CHECK, "write", str(files))
-    fresh = Path(session.create_tmp())
-    rows = []
-    bare = [TENSORFLOW, "dm-tree", "optree", "h5py", "absl-py", "rich", "namex", "ml-dtypes", "packaging"]
-    # TensorFlow asks for a younger Keras than some of these, which none of them needs.
-    session.run("python", "-m", "venv", "--clear", str(fresh / "venv"))
-    python = str(fresh / "venv" / "bin" / "python")
-
-    def run(*arguments: str) -> str:
-        return str(session.run(python, *arguments, external=True, silent=True, success_codes=[0, 1]))
-
-    run("-m", "pip", "install", "--quiet", *bare)
-    run("-m", "pip", "install", "--quiet", "--no-deps", "--force-reinstall", f"keras=={keras}")
-    rows.append(("plain, nothing but Keras", run(CHECK, "read", str(files), "plain")))
-    run("-m", "pip", "install", "--quiet", "--no-deps", KERAS_TCN)
-    rows.append((f"layer, {KERAS_TCN}", run(CHECK, "read", str(files), "keras-tcn")))
-    if tuple(map(int, keras.split(".")[:2])) >= FIRST:
-        run("-m", "pip", "install", "--quiet", "click")
-        run("-m", "pip", "install", "--quiet", "--no-deps", ".")
-        rows.append(("layer, tcn_migrate", run(CHECK, "read", str(files), "tcn_migrate")))
-        rows.append(("migrating", run(CHECK, "migrate", str(fresh / "migrated"))))
-    _table(session, f"Keras {keras}", rows)
+def range(session: nox.Session) -> None:
+    """Files of both targets in every release of Keras: load, and predict what the old library did."""
+    # The files were made by the newest Keras that the package takes; TensorFlow stays while Keras is replaced.
+    session.install(TENSORFLOW, "dm-tree", ".")
+    session.install("--no-deps", KERAS_TCN)
+    files = _files(session)
+    table = [_row("Keras", "plain", f"layer, {KERAS_TCN}", "layer, tcn_migrate", "migrating"), _row(*["---"] * 5)]
+    failed: list[str] = []
+    for keras in KERAS:
+        session.install("--quiet", "--no-deps", f"keras=={keras}")
+        checks = [("read", files, "plain"), ("read", files, "keras-tcn")]
+        if tuple(map(int, keras.split(".")[:2])) >= FIRST:
+            checks += [("read", files, "tcn_migrate"), ("migrate", str(Path(files).with_name("migrated")), "")]
+        cells = [_checked(session, *check, failed=failed, where=f"Keras {keras}") for check in checks]
+        table.append(_row(keras, *cells, *["-"] * (4 - len(cells))))
+    _printed(session, table, failed)
 
 
 @nox.session
-@nox.parametrize("backend", ["tensorflow", "jax", "torch"])
-def backends(session: nox.Session, backend: str) -> None:
-    """Both targets and the layer on each backend: predict, fit, save, load."""
-    session.install(".")
-    if backend == "torch":
-        session.install("torch==2.13.0")
-    elif backend == "jax":
-        session.install("jax")
+def backends(session: nox.Session) -> None:
+    """Both targets on each backend: load, predict, fit, save, load again."""
+    session.install(TENSORFLOW, "jax", TORCH, ".")
+    files = _files(session)
+    table = [_row("backend", *(f"{target}: {what}" for target in ("plain", "layer") for what in ("predict", "train")))]
+    table.append(_row(*["---"] * 5))
+    failed: list[str] = []
+    for backend in ("tensorflow", "jax", "torch"):
+        cells = [
+            _checked(session, how, files, what, failed=failed, where=backend, KERAS_BACKEND=backend)
+            for what in ("plain", "tcn_migrate")
+            for how in ("read", "train")
+        ]
+        table.append(_row(backend, *cells))
+    _printed(session, table, failed)
+
+
+def _files(session: nox.Session) -> str:
+    """A folder with every fixture migrated to both targets."""
     files = Path(session.create_tmp()).resolve() / "files"
-    session.run("python", CHECK, "write", str(files))
-    environment = {"KERAS_BACKEND": backend}
-    rows = [
-        (what, str(session.run("python", CHECK, how, str(files), target, env=environment, silent=True)))
-        for what, how, target in (
-            ("plain: load, predict", "read", "plain"),
-            ("layer: load, predict", "read", "tcn_migrate"),
-            ("plain: fit, save, load", "train", "plain"),
-            ("layer: fit, save, load", "train", "tcn_migrate"),
-        )
-    ]
-    _table(session, backend, rows)
+    shutil.rmtree(files, ignore_errors=True)
+    session.run("python", CHECK, "write", str(files), silent=True)
+    return str(files)
 
 
-def _table(session: nox.Session, heading: str, rows: list[tuple[str, str]]) -> None:
-    """Prints what `check.py` found as rows of a Markdown table, and fails if anything did."""
-    failed = []
-    for what, printed in rows:
-        found = json.loads(printed.strip().splitlines()[-1])
-        failed += found["failed"]
-        print(f"| {heading} | {what} | {found['passed']} of {found['passed'] + len(found['failed'])} |")
+def _checked(
+    session: nox.Session, how: str, folder: str, what: str, *, failed: list[str], where: str, **environment: str
+) -> str:
+    """A cell of the table: what `check.py` counted. What failed is added to `failed`."""
+    printed = session.run(
+        "python",
+        CHECK,
+        how,
+        folder,
+        what,
+        env=environment,
+        silent=True,
+        success_codes=[0, 1],
+        stderr=subprocess.DEVNULL,
+    )
+    found = json.loads(str(printed).strip().splitlines()[-1])
+    failed += [f"{where}: {problem}" for problem in found["failed"]]
+    passed = f"{found['passed']} of {found['passed'] + len(found['failed'])}"
+    return "; ".join([passed, *(f"{count}: {reason}" for reason, count in found["limits"].items())])
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _printed(session: nox.Session, table: list[str], failed: list[str]) -> None:
+    """Prints a Markdown table, and fails if anything did."""
+    print("\n".join(table))
     if failed:
         session.error("; ".join(failed))
