@@ -144,7 +144,7 @@ def check_features(model: Json, arrays: Mapping[Address, StoredArray], tcn_width
         if made_for is None:
             continue
         for shape in shapes.get(address, []):
-            if shape is not None and shape[-1] is not None and shape[-1] != made_for:
+            if shape and shape[-1] is not None and shape[-1] != made_for:
                 raise NamingError(
                     "the config and the arrays disagree on the features that enter this layer",
                     address=spoken(address),

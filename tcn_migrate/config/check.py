@@ -129,7 +129,7 @@ class _Checker:
     def activation(self, entry: Json, key: str, value: Any) -> None:
         if value is None or (isinstance(value, str) and (value in ACTIVATIONS or value in self.custom_classes)):
             return
-        if is_entry(value) and not classes.variables(value["class_name"], value["config"]):
+        if is_entry(value) and self.is_function(value["class_name"], value["config"]):
             return
         shown = value.get("class_name") if isinstance(value, dict) else value
         raise UnknownLayerError(
@@ -137,6 +137,11 @@ class _Checker:
             address=spoken(entry),
             hint="If it is yours, give the module that registers it: --custom-objects package.module",
         )
+
+    def is_function(self, class_name: str, config: Json) -> bool:
+        """Whether a layer can stand for a function: one without variables, of its own or of layers inside it."""
+        known = class_name in LAYERS or class_name in self.custom_classes
+        return known and not classes.variables(class_name, config) and not classes.parts(class_name, config)
 
     def operation(self, entry: Json) -> None:
         for key, value in entry["config"].items():

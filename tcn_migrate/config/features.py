@@ -8,7 +8,8 @@ leaves unknown, and unknown sizes agree with everything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
@@ -52,22 +53,42 @@ def _model(model: Json, address: Address, given: Sequence[Shape], found: dict[Ad
         own = _declared(entries[name]) if name in entries else None
         shape = given[number] if number < len(given) else None
         made[name, 0] = [own if shape is None else shape]
-    waiting = [(entry, number) for entry in config["layers"] for number in range(len(entry.get("inbound_nodes") or []))]
-    while waiting:
-        later = []
-        for entry, number in waiting:
-            name, call = name_of(entry), entry["inbound_nodes"][number]
+    for entry, number, sources in _in_order(config["layers"], made):
+        name = name_of(entry)
+        shapes = [_at(made[layer, node], index) for layer, node, index in sources]
+        made[name, number] = _layer(entry, (*address, name), shapes, found)
+    return [_at(made.get((name, node), []), index) for name, node, index in ends_in(config["output_layers"])]
+
+
+def _in_order(
+    layers: list[Json], known: Collection[tuple[str, int]]
+) -> Iterator[tuple[Json, int, list[tuple[str, int, int]]]]:
+    """The calls of a model's layers, each behind what it is called on; those that wait for what never comes left out.
+
+    Args:
+        known: calls whose outputs are there from the start.
+
+    Yields:
+        The layer, the number of its call, and the outputs that are its first argument.
+    """
+    ready, missing, feeds = [], {}, defaultdict(list)
+    for entry in layers:
+        for number, call in enumerate(entry.get("inbound_nodes") or []):
             arguments = (call.get("args") or []) if isinstance(call, dict) else []
             sources = [history(tensor) for tensor in tensors_in(arguments[:1])]
-            if any((layer, node) not in made for layer, node, _ in sources):
-                later.append((entry, number))
-                continue
-            shapes = [_at(made[layer, node], index) for layer, node, index in sources]
-            made[name, number] = _layer(entry, (*address, name), shapes, found)
-        if len(later) == len(waiting):
-            break
-        waiting = later
-    return [_at(made.get((name, node), []), index) for name, node, index in ends_in(config["output_layers"])]
+            place, needs = (name_of(entry), number), {source[:2] for source in sources} - set(known)
+            for need in needs:
+                feeds[need].append(place)
+            missing[place] = (entry, number, sources, needs)
+            if not needs:
+                ready.append(place)
+    for place in ready:  # which grows meanwhile
+        entry, number, sources, _ = missing[place]
+        yield entry, number, sources
+        for fed in feeds[place]:
+            missing[fed][3].discard(place)
+            if not missing[fed][3]:
+                ready.append(fed)
 
 
 def _chain(entries: list[Json], address: Address, shape: Shape, found: dict[Address, list[Shape]]) -> Shape:
@@ -95,8 +116,8 @@ def _layer(entry: Json, address: Address, shapes: list[Shape], found: dict[Addre
         forward = _at(_layer(config["layer"], (*address, "forward_layer"), [shape], found), 0)
         backward = config.get("backward_layer") or config["layer"]
         _layer(backward, (*address, "backward_layer"), [shape], found)
-        if forward is None or config.get("merge_mode", "concat") != "concat":
-            return [forward if config.get("merge_mode") in ("sum", "mul", "ave") else None]
+        if not forward or config.get("merge_mode", "concat") != "concat":
+            return [forward or None if config.get("merge_mode") in ("sum", "mul", "ave") else None]
         return [(*forward[:-1], _times(forward[-1], 2))]
     if name in _ELEMENTWISE:
         return [shapes[0] if shapes and all(other == shapes[0] for other in shapes) else None]

@@ -18,34 +18,45 @@ _ONE_OUTPUT = (LAYERS.keys() | {"TCN", "LegacyTCN"}) - words(
     "InputLayer Identity Activation Dropout",
 )
 """Classes that never give more than one tensor; those left out can give states, scores, or what they were given."""
+_MOST_CALLED = 10 * MOST_LAYERS
+"""A model that calls another one twice, which calls another one twice, and so on, doubles its calls with each."""
 _DEEPEST = 900
 """Keras follows a graph by recursion; Python ends that at 1 000 levels."""
 
 
-def check_graphs(entry: Json) -> None:
+def check_graphs(entry: Json) -> int:
     """Checks every model of a config in normal form, also those inside layers.
+
+    Returns:
+        How many layers are called when this one is, itself included.
 
     Raises:
         ContainerError: two layers of one name; a call on a layer, call or output that does not exist; a circle.
-        UnsafeError: more layers in a row than Keras can follow.
+        UnsafeError: more layers in a row than Keras can follow, or models that call each other too often.
     """
     if not isinstance(entry.get("config"), dict):
-        return
-    config = entry["config"]
+        return 1
+    config, called = entry["config"], 1
     for key in ("layer", "backward_layer"):
         if isinstance(config.get(key), dict):
-            check_graphs(config[key])
+            called += check_graphs(config[key])
     if entry["class_name"] not in {"Functional", "Sequential"}:
-        return
+        return called
     layers = config["layers"]
     names = [str(layer.get("name") or layer["config"].get("name") or "") for layer in layers]
     name, count = Counter(names).most_common(1)[0] if names else ("", 0)
     if count > 1:
         raise ContainerError(f"{count} layers are called {quoted(name)}", address=f"model {quoted(config['name'])}")
-    for layer in layers:
-        check_graphs(layer)
+    called += sum(check_graphs(layer) * max(1, len(layer.get("inbound_nodes") or [])) for layer in layers)
+    if called > _MOST_CALLED:
+        raise UnsafeError(
+            "models that are called in models make too many calls",
+            address=f"model {quoted(config['name'])}",
+            expected=f"at most {_MOST_CALLED} calls",
+        )
     if entry["class_name"] == "Functional":
         _check_calls(config)
+    return called
 
 
 def _check_calls(config: Json) -> None:

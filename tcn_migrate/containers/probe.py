@@ -192,7 +192,9 @@ def _was_memory(error: BaseException, peak: int) -> bool:
         peak: before anything was read. Filters double what they have until nothing is left.
     """
     cause = error.__context__ or error
-    return isinstance(cause, MemoryError) or "alloc" in str(cause) or _peak() - peak > MEMORY // 4
+    if isinstance(cause, OSError) and ("alloc" in str(cause) or _peak() - peak > MEMORY // 4):
+        return True
+    return isinstance(cause, MemoryError)
 
 
 if __name__ == "__main__":
