@@ -77,13 +77,13 @@ def limit(model: Any) -> str | None:
     text = json.dumps(model)
     if version() < (3, 2) and "__slice__" in text:
         return "a range of a slice needs Keras 3.2"  # 3.0 and 3.1 cannot read one that they wrote themselves
-    if version() < (3, 4) and '"CategoryEncoding"' in text:
-        return "CategoryEncoding needs Keras 3.4"  # those before take no floating-point numbers
-    if version() < (3, 4) and any(
+    if version() < (3, 5) and '"CategoryEncoding"' in text:
+        return "CategoryEncoding needs Keras 3.5"  # those before take no floating-point numbers
+    if version() < (3, 5) and any(
         layer["class_name"] == "TimeDistributed" and "layers" in layer["config"]["layer"]["config"]
         for layer in model["config"]["layers"]
     ):
-        return "a model in a TimeDistributed needs Keras 3.4"  # those before know the shape of no such output
+        return "a model in a TimeDistributed needs Keras 3.5"  # those before know the shape of no such output
     return None
 
 
