@@ -145,11 +145,17 @@ def plan(
             config = None if architecture is None else read_architecture(Path(architecture))
             check_source(Path(path), max_bytes)
             checkpoint = read_checkpoint(Path(path), config)
-            choices = Choices(target, last_step, frozenset(custom_objects or ()), drop_optimizer, max_bytes)
+            own = custom_objects or {}
+            derived = frozenset(name for name, thing in own.items() if _is_derived_from_tcn(thing))
+            choices = Choices(target, last_step, frozenset(own), derived, drop_optimizer, max_bytes)
             return make_plan(checkpoint, choices)
     except OSError as error:  # it vanished, or the disk or the network under it failed
         reason = error.strerror or type(error).__name__
         raise ContainerError(f"cannot be read ({reason})", address=quoted(path)) from None
+
+
+def _is_derived_from_tcn(thing: Any) -> bool:
+    return isinstance(thing, type) and any(base.__name__ in ("TCN", "LegacyTCN") for base in thing.__mro__[1:])
 
 
 def default_output(source: Path) -> Path:

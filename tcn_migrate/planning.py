@@ -12,11 +12,11 @@ from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, normalize, repaired
 from tcn_migrate.config.legal_names import legal_names, moved
 from tcn_migrate.config.nested import repair_nested_models, with_backward_layers
-from tcn_migrate.errors import NamingError, quoted
+from tcn_migrate.errors import NamingError, SettingError, quoted
 from tcn_migrate.limits import DEFAULT_BYTES, check_arrays, check_features, source_bytes
 from tcn_migrate.moves import Grade, Move, Plan, copied
 from tcn_migrate.naming import target
-from tcn_migrate.naming.entries import Address, is_model, is_tcn, layers_of, name_of, spoken
+from tcn_migrate.naming.entries import Address, class_of, is_model, is_tcn, layers_of, name_of, spoken
 from tcn_migrate.naming.locate import Located, locate
 from tcn_migrate.naming.order import ordered
 from tcn_migrate.tcn.lowering import Lowered, lower_tcns
@@ -26,6 +26,7 @@ from tcn_migrate.tcn.reading import (
     TCNReading,
     expected_shapes,
     folded_kernel,
+    is_current,
     is_of_today,
     read_tcn,
     with_setting,
@@ -33,6 +34,9 @@ from tcn_migrate.tcn.reading import (
 from tcn_migrate.tcn.rewriting import rewritten
 from tcn_migrate.tcn.settings import read_settings
 from tcn_migrate.training import Carried, carry
+
+SETTINGS_OF_A_TCN = frozenset(("nb_filters", "kernel_size", "nb_stacks", "dilations"))
+"""A class that is derived from TCN and stores these has its variables, too."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Choices:
         target: "layer" or "plain".
         last_step: files of which nothing tells whether 2.9.1 wrote them are of 2.9.1.
         custom_classes: classes that the user supplies.
+        tcn_classes: those of them that are derived from TCN.
         drop_optimizer: the optimizer, its state, the loss and the metrics are left out.
         max_bytes: how many bytes of arrays may be read.
     """
@@ -50,6 +55,7 @@ class Choices:
     target: str = "layer"
     last_step: bool = False
     custom_classes: frozenset[str] = frozenset()
+    tcn_classes: frozenset[str] = frozenset()
     drop_optimizer: bool = False
     max_bytes: int = DEFAULT_BYTES
 
@@ -69,10 +75,17 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         settings = read_settings(entry.get("config") or {}, name)
         arrays = LAYOUTS[checkpoint.layout](place, settings.blocks)
         around = surroundings(checkpoint, stored, address, version, choices)
-        readings[address] = read_tcn(address, settings, arrays, around)
-        return readings[address].found
+        reading = read_tcn(address, settings, arrays, around)
+        if is_tcn(entry):
+            readings[address] = reading
+        else:
+            check_derived(reading, class_of(entry))
+        return reading.found
 
-    located = locate(stored, checkpoint, read_tcn_at, choices.custom_classes)
+    def derived(entry: Json) -> bool:
+        return class_of(entry) in choices.tcn_classes and (entry.get("config") or {}).keys() >= SETTINGS_OF_A_TCN
+
+    located = locate(stored, checkpoint, read_tcn_at, choices.custom_classes, derived)
     if located.missing:
         refuse_missing(located)
     if major(version) < 3:
@@ -97,7 +110,8 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         beside = quoted(checkpoint.hints["architecture_beside"])
         warnings.append(f"the file holds weights alone; the architecture was taken from {beside} beside it")
     check_features(stored, located.arrays, {a: r.input_width for a, r in readings.items()})
-    moves, missing = make_moves(config, located, readings, modern, lowered, choices.custom_classes)
+    custom = target.custom_layers(config, choices.custom_classes, derived)
+    moves, missing = make_moves(config, located, readings, modern, lowered, custom)
     config, renamed = legal_names(config)
     places = {
         address: moved(lowered.places.get(address, address), renamed)
@@ -145,6 +159,26 @@ def loads_already(
         return False
     places = target.paths(model)
     return all(places.get(address) == array.name for address, array in located.arrays.items())
+
+
+def check_derived(reading: TCNReading, class_name: str) -> None:
+    """What a class of the user's adds to a TCN is theirs; the TCN in it has to be the one that they derive from today.
+
+    Raises:
+        MigrationError: it was another one, or a variable of it is not in the file.
+    """
+    hint = "Put a TCN and a layer of your own in its place in the model, and train again"
+    if not is_current(reading) or reading.settings.weight_norm:
+        raise SettingError(
+            f"is of your class {quoted(class_name)}, derived from a TCN that computed something else than today's",
+            address=f"layer {spoken(reading.address)}",
+            found=f"keras-tcn {reading.generation.releases}{', weight norm' if reading.settings.weight_norm else ''}",
+            hint=hint,
+        )
+    if reading.missing:
+        raise NamingError(
+            "norms of a layer of a class of yours are not in the file", address=spoken(reading.address), hint=hint
+        )
 
 
 def keras_version(checkpoint: Checkpoint) -> str:
@@ -249,11 +283,10 @@ def make_moves(
     readings: Mapping[Address, TCNReading],
     modern: Modern,
     lowered: Lowered,
-    custom_classes: frozenset[str],
+    custom: Mapping[Address, target.CustomLayer],
 ) -> tuple[list[Move], dict[Address, tuple[str, tuple[int, ...]]]]:
     """A move for every variable of the new config, in the order of the old one; and what has no array."""
     places = target.paths(config)
-    prefixes = target.custom_layers(config, custom_classes)
     tcn_variables: dict[Address, tuple[int, ...]] = {}
     for address, r in readings.items():
         shapes = expected_shapes(r.settings, r.generation, r.norm, r.input_width, folded=True)
@@ -265,10 +298,10 @@ def make_moves(
             continue
         place = places.get(address)
         if place is None:
-            layer = next((a for a in prefixes if address[: len(a)] == a), None)
+            layer = next((a for a in custom if address[: len(a)] == a), None)
             if layer is None:
                 raise NamingError("has no place in the migrated model", address=spoken(address))
-            place = "/".join((prefixes[layer], *address[len(layer) :]))
+            place = custom[layer].place(address[len(layer) :])
         transform = modern.transforms.get(address)
         if transform is None:
             moves.append(copied(address, place, array))

@@ -46,7 +46,11 @@ class Located:
 
 
 def locate(
-    model: Json, checkpoint: Checkpoint, read_tcn_at: TCNAt, custom_classes: frozenset[str] = frozenset()
+    model: Json,
+    checkpoint: Checkpoint,
+    read_tcn_at: TCNAt,
+    custom_classes: frozenset[str] = frozenset(),
+    derived: Callable[[Json], bool] = lambda entry: False,
 ) -> Located:
     """Finds every variable that a config in normal form asks for.
 
@@ -55,12 +59,13 @@ def locate(
         checkpoint: where to look.
         read_tcn_at: reads a TCN where one stands.
         custom_classes: classes of the user's own; all arrays below such a layer are its own, in the file's order.
+        derived: whether an entry is of a class of the user's that is derived from TCN, and read as one.
 
     Raises:
         NamingError: an array of the wrong shape, or one that could be two things.
         UnsafeError: an array that is needed and cannot be trusted.
     """
-    walk = _Walk(checkpoint.layout, read_tcn_at, custom_classes)
+    walk = _Walk(checkpoint.layout, read_tcn_at, custom_classes, derived)
     if checkpoint.layout == "names":
         for entry, place in names.top_layers(model, checkpoint.root, owns_arrays):
             walk.layer((name_of(entry),), entry, place)
@@ -90,9 +95,11 @@ def owns_arrays(entry: Json) -> bool:
 class _Walk:
     """One walk through a config, side by side with the places of one layout."""
 
-    def __init__(self, layout: str, read_tcn_at: TCNAt, custom_classes: frozenset[str]) -> None:
+    def __init__(
+        self, layout: str, read_tcn_at: TCNAt, custom_classes: frozenset[str], derived: Callable[[Json], bool]
+    ) -> None:
         self.layout: Any = AROUND[layout]
-        self.read_tcn_at, self.custom_classes = read_tcn_at, custom_classes
+        self.read_tcn_at, self.custom_classes, self.derived = read_tcn_at, custom_classes, derived
         self.arrays: dict[Address, StoredArray] = {}
         self.missing: list[Address] = []
         self.order: list[Address] = []
@@ -124,7 +131,7 @@ class _Walk:
             return
         if is_model(entry):
             self.model(address, entry, place)
-        elif is_tcn(entry):
+        elif is_tcn(entry) or self.derived(entry):
             for below, array in self.read_tcn_at(address, entry, place).items():
                 self.claim((*address, *below), array)
         elif class_of(entry) in self.custom_classes:

@@ -6,7 +6,8 @@ count in the order of the config, a layer's own variables at `vars/0`, `vars/1`,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import classes
@@ -24,12 +25,35 @@ def paths(model: Json) -> dict[Address, str]:
     return dict(_model((), model, ""))
 
 
-def custom_layers(model: Json, custom_classes: frozenset[str]) -> dict[Address, str]:
-    """The store's path of each layer whose class only the user knows."""
+@dataclass(frozen=True)
+class CustomLayer:
+    """A layer whose class only the user knows.
+
+    Attributes:
+        prefix: the store's path of the layer.
+        inside: of a class derived from TCN, the paths of its variables below that.
+    """
+
+    prefix: str
+    inside: Mapping[Address, str]
+
+    def place(self, below: Address) -> str:
+        """The path of one of its variables: where the old file has it, if the class says nothing."""
+        return f"{self.prefix}/{self.inside.get(below) or '/'.join(below)}"
+
+
+def custom_layers(
+    model: Json, custom_classes: frozenset[str], derived: Callable[[Json], bool]
+) -> dict[Address, CustomLayer]:
+    """The layers whose class only the user knows.
+
+    Args:
+        derived: whether an entry is of a class derived from TCN.
+    """
     found = {}
     for address, entry, prefix in _layers((), model, ""):
         if class_of(entry) in custom_classes:
-            found[address] = prefix
+            found[address] = CustomLayer(prefix, dict(tcn_paths(entry["config"])) if derived(entry) else {})
     return found
 
 
