@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +12,16 @@ from typing import Any
 
 import pytest
 
+from tcn_migrate import verify
 from tcn_migrate.config import check, graph
-from tcn_migrate.containers import bounds, hdf5, keras_zip, probe
-from tcn_migrate.errors import MigrationError
+from tcn_migrate.containers import bounds, hdf5, keras_zip, probe, saved_model
+from tcn_migrate.errors import MigrationError, VerificationError
 from tcn_migrate.inspection import inspect
+from tcn_migrate.migration import plan
+from tests.hostile import bend
+from tests.hostile.arrays import ARRAYS
+from tests.hostile.configs import CONFIGS
+from tests.hostile.folders import FOLDERS
 from tests.hostile.table import TABLE, Place
 
 Patch = Callable[[pytest.MonkeyPatch], Any]
@@ -43,6 +51,8 @@ GUARDS: dict[str, Patch] = {
     "outside-vocabulary": lambda patch: patch.setattr(check, "_LOOKUPS", frozenset()),
     "size-out-of-vocabulary": lambda patch: patch.setattr(check, "_LARGEST_OF", {}),
     "runs-activation": lambda patch: patch.setattr("tcn_migrate.tcn.settings.read_activation", lambda *a: "relu"),
+    "runs-object-activation": lambda patch: patch.setattr(check._Checker, "is_function", lambda *a: True),
+    "size-doubling-few": lambda patch: patch.setattr(graph, "_MOST_CALLED", 1 << 34),
 }
 
 
@@ -50,7 +60,7 @@ GUARDS: dict[str, Patch] = {
 def test_without_its_guard_the_file_is_not_refused_for_its_reason(
     id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hostile = next(row for row in TABLE if row.id == id)
+    hostile = next(row for row in (*TABLE, *CONFIGS) if row.id == id)
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/secret.txt").write_text("x")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -83,3 +93,45 @@ def test_hdf5_reads_a_heap_without_end_in_another_process_only(tmp_path: Path, m
 
     with pytest.raises(MigrationError, match="damaged"), probe.trial(path):
         pass
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other kernel bounds a process's memory")
+@pytest.mark.parametrize("id", ["size-chunk-bomb-h5", "size-decoys", "size-same-texts", "size-nested-texts"])
+def test_what_takes_too_much_memory_is_read_in_another_process_only(
+    id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.h5"
+    path.write_bytes(next(row for row in ARRAYS if row.id == id).make(Place(tmp_path, tmp_path)))
+
+    assert os.waitstatus_to_exitcode(probe._forked(path, 9)()) == probe.TOO_MUCH
+
+    with pytest.raises(MigrationError, match="memory"):
+        probe.refuse(probe.TOO_MUCH)
+    monkeypatch.setattr(probe, "_was_memory", lambda *a: False)
+    assert probe._forked(path, 9)() == 0
+
+
+def test_a_note_is_parsed_once_for_all_layers_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    next(row for row in FOLDERS if row.id == "size-notes-again").make(None)(tmp_path / "old")
+    parsed: list[str] = []
+    parse = saved_model.parse_json
+    monkeypatch.setattr(saved_model, "parse_json", lambda text, what: parsed.append(what) or parse(text, what))
+
+    inspect(tmp_path / "old")
+
+    assert parsed.count("the metadata of 'root.layer-0'") == 1
+
+
+def test_keras_makes_no_more_variables_than_the_file_has_arrays_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    def load(*arguments: Any, **settings: Any) -> Any:
+        layer = keras.layers.Dense(1 << 12)
+        layer.build((None, (1 << 12) + 1))
+        return layer
+
+    monkeypatch.setattr(verify, "load", load)
+    with pytest.raises(VerificationError, match="no arrays for"):
+        verify.verify(bend.KERAS, plan(bend.KERAS))
+
+    assert load().kernel.shape == ((1 << 12) + 1, 1 << 12)

@@ -21,6 +21,9 @@ from tcn_migrate.errors import MigrationError, UnexpectedError
 from tcn_migrate.migration import migrate
 from tests.fuzz.run import trial
 from tests.hostile import bend
+from tests.hostile.arrays import ARRAYS
+from tests.hostile.configs import CONFIGS
+from tests.hostile.folders import FOLDERS
 from tests.hostile.table import BENIGN, EITHER, FALSE_VERDICT, OUTPUT, PASSES, REFUSED, TABLE, Hostile, Place
 from tests.hostile.watch import opens_of, watched
 
@@ -56,7 +59,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     # The same in a child of this process: starting another interpreter would be seen as an offence.
     monkeypatch.setattr(probe, "trial", trial)
-    monkeypatch.setattr(probe, "CPU_SECONDS", 1)
+    monkeypatch.setattr(probe, "CPU_SECONDS", 2)
     yield Place(secret, canary)
     assert not canary.exists(), "its code was run"
 
@@ -87,7 +90,7 @@ def attempt(path: Path, target: Path) -> MigrationError | None:
     return None
 
 
-@pytest.mark.parametrize("hostile", TABLE, ids=lambda hostile: hostile.id)
+@pytest.mark.parametrize("hostile", [*TABLE, *ARRAYS, *CONFIGS, *FOLDERS], ids=lambda hostile: hostile.id)
 def test_a_strangers_file_gets_nothing(hostile: Hostile, place: Place, tmp_path: Path) -> None:
     path, target = tmp_path / "work" / f"old{hostile.suffix}", tmp_path / "work" / "new.keras"
     write(hostile, path, place)
