@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import stat
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.containers.bounds import ALWAYS_ALLOWED, LARGEST_EXPANSION, MIB
+from tcn_migrate.errors import MigrationError, UnsafeError, quoted
 from tcn_migrate.recovery.data import Batch
 
 Array = np.ndarray[Any, Any]
+_LONGEST_LINE = 1 << 20
 
 
 def is_files(source: Any) -> bool:
@@ -74,7 +78,10 @@ def load(path: Path) -> dict[str, Array]:
     """
     where = quoted(path)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe may never end
+            raise MigrationError("is no regular file", address=where)
         if path.suffix == ".npz":
+            _check_archive(path)
             with np.load(path, allow_pickle=False) as held:
                 return {name: held[name] for name in held.files}
         if path.suffix == ".npy":
@@ -93,10 +100,29 @@ def load(path: Path) -> dict[str, Array]:
     raise MigrationError("is of no known kind", address=where, expected=".npz, .npy, .csv or .parquet")
 
 
+def _check_archive(path: Path) -> None:
+    """Refuses arrays that are far larger than what is stored of them.
+
+    Raises:
+        MigrationError: zeros by the gigabyte, out of a file of megabytes.
+    """
+    with zipfile.ZipFile(path) as archive:
+        declared = sum(member.file_size for member in archive.infolist())
+    if declared > max(ALWAYS_ALLOWED, LARGEST_EXPANSION * path.stat().st_size):
+        raise UnsafeError(
+            f"declares {declared // MIB} MiB of arrays",
+            address=quoted(path),
+            expected=f"at most {LARGEST_EXPANSION} times the size of the file",
+            hint="If the data are like that, write them with numpy.savez, uncompressed",
+        )
+
+
 def _table(path: Path) -> Array:
     """Numbers of a table, one step a row; a first row of names is left out."""
     with path.open() as file:
-        first = file.readline()
+        first = file.readline(_LONGEST_LINE)
+    if len(first) == _LONGEST_LINE:
+        raise UnsafeError("begins with a line that is no row of a table", address=quoted(path))
     named = any(re.search(r"[A-DF-Za-df-z_]", cell) for cell in first.split(","))
     return np.loadtxt(path, delimiter=",", skiprows=1 if named else 0, ndmin=2, dtype=np.float32)
 
