@@ -20,7 +20,7 @@ Examples:
   tcn-migrate inspect old_weights.h5 --architecture model.json
 """,
 )
-@click.argument("old", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("old", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @options.architecture
 @options.last_step
 @options.max_bytes

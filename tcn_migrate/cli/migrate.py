@@ -21,8 +21,8 @@ Examples:
   tcn-migrate old.h5 --report page.html                  a page to look at and to hand on
 """,
 )
-@click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path), required=False)
+@click.argument("old", type=click.Path(path_type=Path, readable=False))
+@click.argument("new", type=click.Path(path_type=Path, readable=False), required=False)
 @options.architecture
 @options.target
 @options.last_step

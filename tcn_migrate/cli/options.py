@@ -17,7 +17,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 architecture: Decorator = click.option(
     "--architecture",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
     help="The model's JSON (what model.to_json() wrote), for a file that holds weights alone.",
 )

@@ -22,7 +22,7 @@ Examples:
   tcn-migrate verify new.keras --golden recorded.npz    predictions: x and y, or x0, x1 and y0, y1
 """,
 )
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--golden", type=click.Path(path_type=Path), metavar="FILE", help="Recorded inputs and predictions (.npz)."
 )

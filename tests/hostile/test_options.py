@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from tcn_migrate.cli.main import main
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import MigrationError
 from tcn_migrate.recovery import files
@@ -129,3 +131,13 @@ def test_an_architecture_from_a_stranger_is_refused(name: str, tmp_path: Path) -
 
     assert str(refused.value).isprintable()
     assert not canary.exists()
+
+
+@pytest.mark.parametrize("command", ["migrate", "inspect", "plan"])
+def test_a_file_that_nobody_may_read_is_refused_like_any_other(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "old.h5").write_text("no model")
+    monkeypatch.setattr(os, "access", lambda *arguments, **settings: False)
+
+    assert CliRunner().invoke(main, [command, str(tmp_path / "old.h5")]).exit_code == 1
