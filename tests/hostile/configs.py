@@ -407,10 +407,10 @@ CONFIGS = [
         _policy(_outside("keras", "QuantizedDTypePolicy", config={"mode": "int8", "source_name": "float32"})),
         EITHER,
     ),
-    on3(
+    on2(
         "whole-object-without-class",
         "looks for the class of an object that has none",
-        setting("Dense", kernel_initializer={"module": "keras.initializers", "config": {}}),
+        setting("Dense", bias_initializer={"module": "keras.initializers", "config": {}, "registered_name": None}),
         EITHER,
     ),
     Hostile(
