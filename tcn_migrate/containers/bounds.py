@@ -60,6 +60,8 @@ def parse_json(text: str | bytes, what: str) -> Any:
         return math.inf
 
     try:
+        if isinstance(text, bytes):  # as Keras writes it; json.loads would try other encodings, and import their codecs
+            text = text.decode("utf-8", "surrogatepass").removeprefix("\ufeff")
         parsed = json.loads(text, parse_constant=constant, parse_float=number, parse_int=whole)
     except RecursionError:
         raise UnsafeError("nested too deeply", address=what, expected=f"at most {DEEPEST_JSON} levels") from None
