@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from tcn_migrate.errors import ContainerError, quoted
+
 Json = dict[str, Any]
+
+_CHUNK = 1 << 18
+"""Bytes read at a time for a hash: into the same place, which stays in the processor's cache."""
 
 Layout = Literal["store", "names", "saver", "graph"]
 """How arrays are named. `store`: Keras's own weight store (`layers/dense/vars/0`). `names`: HDF5 groups by layer name,
@@ -95,15 +103,32 @@ class Origin:
         path: as the user gave it.
         container: "keras zip", "hdf5 model", "hdf5 weights", "store weights", "savedmodel", "tf checkpoint".
         keras_version: as the file says it, or None.
-        sha256: of the file, or of a folder's files in order of name; of a file it is filled in by `read_checkpoint`.
+        files: all that is read, in order of name.
         backend: as the file says it, or None.
     """
 
     path: str
     container: str
     keras_version: str | None
-    sha256: str = ""
+    files: tuple[Path, ...]
     backend: str | None = None
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash over the bytes of the files, in this order; they are read for it when it is first asked for.
+
+        Raises:
+            ContainerError: one of them is no longer there.
+        """
+        digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+        for path in self.files:
+            try:
+                with path.open("rb", buffering=0) as file:
+                    while size := file.readinto(buffer):
+                        digest.update(buffer[:size])
+            except OSError as error:
+                raise ContainerError(f"can no longer be read ({error.strerror})", address=quoted(path.name)) from None
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -108,8 +109,13 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] 
         MigrationError: an array of the source turned out damaged.
         OSError: the disk is full, or the like.
     """
-    with path.open("w+b") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        _text(archive, "metadata.json", metadata(plan))
+    with (
+        path.open("w+b") as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+        ThreadPoolExecutor(2) as beside,
+    ):
+        # The source is hashed while its arrays are copied, and what says so is written last.
+        hashed = beside.submit(lambda: plan.origin.sha256)
         compiled = {} if plan.compile_config is None else {"compile_config": plan.compile_config}
         _text(archive, "config.json", {**plan.config, **compiled})
         member = zipfile.ZipInfo("model.weights.h5", _EPOCH)
@@ -128,6 +134,8 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] 
                 progress(move, values)
             for move in plan.optimizer:
                 store.create_dataset(move.target, data=move.values(), track_times=False)
+        file.flush()
+        kept = beside.submit(os.fsync, file.fileno())  # the disk has work while the checksum is made
         member.file_size = member.compress_size = window.size
         member.CRC = window.crc32()
         end = window.start + window.size
@@ -137,6 +145,9 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] 
         archive.filelist.append(member)
         archive.NameToInfo[member.filename] = member
         archive.start_dir = end
+        _text(archive, "metadata.json", metadata(plan))
+        for done in (hashed, kept):
+            done.result()
 
 
 def _text(archive: zipfile.ZipFile, name: str, content: Any) -> None:

@@ -119,10 +119,10 @@ def _flaw(job: Job) -> MigrationError | None:
     if storage.is_remote(job.source) or not (h5.matches(path) or keras_zip.matches(path)):
         return None
     try:
-        with probe.trial(path):
-            return None
+        probe.withstands(path)
     except (MigrationError, OSError) as error:
         return error if isinstance(error, MigrationError) else None
+    return None
 
 
 def _begin(limits: Limits, scratch: str) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from tcn_migrate.checkpoint import Checkpoint, Json
 from tcn_migrate.containers import probe
 from tcn_migrate.containers.architecture import find_architecture, read_architecture
-from tcn_migrate.containers.digest import sha256_of
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, quoted
 
 _CONTAINERS = ("keras_zip", "h5", "saved_model", "tf_checkpoint")
@@ -59,10 +58,8 @@ def read_checkpoint(path: Path, architecture: Json | None = None) -> Checkpoint:
     for name in _CONTAINERS:
         container = importlib.import_module(f"tcn_migrate.containers.{name}")
         if container.matches(path):
-            sha256 = None
             if name in _OF_HDF5:
-                with probe.trial(path):
-                    sha256 = sha256_of(path)
+                probe.withstands(path)
             try:
                 checkpoint: Checkpoint = container.read(path, architecture)
             except ArchitectureNeeded:
@@ -71,8 +68,7 @@ def read_checkpoint(path: Path, architecture: Json | None = None) -> Checkpoint:
                     raise
                 checkpoint = container.read(path, read_architecture(beside))
                 checkpoint = replace(checkpoint, hints={**checkpoint.hints, "architecture_beside": beside.name})
-            origin = checkpoint.origin
-            return checkpoint if sha256 is None else replace(checkpoint, origin=replace(origin, sha256=sha256))
+            return checkpoint
     raise ContainerError(
         f"not a Keras checkpoint: {_what(path)}",
         expected="a .keras archive, an HDF5 file, a SavedModel or a TensorFlow checkpoint",

@@ -97,7 +97,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         arrays=arrays,
         layout="names" if layout == "names" else "store",
         root=tree_of(paths),
-        origin=Origin(str(path), container, version if isinstance(version, str) else None),
+        origin=Origin(str(path), container, version if isinstance(version, str) else None, (path,)),
         training=parsed if isinstance(parsed, dict) else None,
     )
 

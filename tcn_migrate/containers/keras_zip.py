@@ -52,9 +52,41 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
     """The checkpoint in a `.keras` archive.
 
     Raises:
-        ContainerError: cut off, members missing, or two of one name.
+        ContainerError: cut off, damaged, members missing, or two of one name.
         UnsafeError: a member that is a link, or far larger than what is stored.
     """
+    archive, members = _opened(path)
+    weights = members[WEIGHTS]
+    # Where it is not stored as it is, inflating it compares the checksum.
+    if _stored(weights) and _window(path, archive, weights).crc32() != weights.CRC:
+        raise ContainerError("is damaged: its checksum does not agree", address=WEIGHTS)
+    return unchecked(path)
+
+
+def unchecked(path: Path) -> Checkpoint:
+    """The same, without the pass over all bytes that compares their checksum."""
+    archive, members = _opened(path)
+    config = parse_model(_text(archive, members[CONFIG]), CONFIG)
+    metadata: Json = {}
+    if METADATA in members:
+        parsed = parse_json(_text(archive, members[METADATA]), METADATA)
+        metadata = parsed if isinstance(parsed, dict) else {}
+    version = metadata.get("keras_version")
+    weights = open_hdf5(_weights(path, archive, members[WEIGHTS]), WEIGHTS)
+    paths = dict(datasets(weights, WEIGHTS))
+    training = config.get("compile_config")
+    return Checkpoint(
+        config=config,
+        arrays={array.name: array for array in paths.values()},
+        layout="store",
+        root=tree_of(paths),
+        origin=Origin(str(path), "keras zip", version if isinstance(version, str) else None, (path,)),
+        training=training if isinstance(training, dict) else None,
+    )
+
+
+def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
+    """The archive and its members by name, config and weights among them."""
     try:
         size = _size_of_directory(path)
         if size > _LARGEST_DIRECTORY:
@@ -92,23 +124,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         if name not in by_name:
             held = ", ".join(quoted(member.filename, 40) for member in members[:6]) or "nothing"
             raise ContainerError(f"not a Keras archive: {name} is missing", found=held)
-    config = parse_model(_text(archive, by_name[CONFIG]), CONFIG)
-    metadata: Json = {}
-    if METADATA in by_name:
-        parsed = parse_json(_text(archive, by_name[METADATA]), METADATA)
-        metadata = parsed if isinstance(parsed, dict) else {}
-    version = metadata.get("keras_version")
-    weights = open_hdf5(_weights(path, archive, by_name[WEIGHTS]), WEIGHTS)
-    paths = dict(datasets(weights, WEIGHTS))
-    training = config.get("compile_config")
-    return Checkpoint(
-        config=config,
-        arrays={array.name: array for array in paths.values()},
-        layout="store",
-        root=tree_of(paths),
-        origin=Origin(str(path), "keras zip", version if isinstance(version, str) else None),
-        training=training if isinstance(training, dict) else None,
-    )
+    return archive, by_name
 
 
 def _size_of_directory(path: Path) -> int:
@@ -145,14 +161,10 @@ def _text(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 def _weights(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> io.BufferedIOBase:
     """The weights as a seekable file: in place if they are stored, else inflated into an unnamed temporary file."""
+    if _stored(member):
+        return io.BufferedReader(_window(path, archive, member), 1 << 16)
     try:
-        with archive.open(member) as stream:  # compares the member's own header with the directory
-            if member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size:
-                file = path.open("rb")
-                window = Window(file, _start_of(file, member), member.file_size)
-                if window.crc32() != member.CRC:
-                    raise ContainerError("is damaged: its checksum does not agree", address=member.filename)
-                return io.BufferedReader(window, 1 << 16)
+        with archive.open(member) as stream:
             limit = max(ALWAYS_ALLOWED, LARGEST_EXPANSION * member.compress_size)
             inflated = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115  (it lives as long as its reader)
             size = 0
@@ -168,6 +180,20 @@ def _weights(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> i
                 inflated.write(chunk)
             inflated.seek(0)
             return cast(io.BufferedIOBase, inflated)
+    except _BROKEN:
+        raise ContainerError("is damaged in the archive", address=member.filename) from None
+
+
+def _stored(member: zipfile.ZipInfo) -> bool:
+    return member.compress_type == zipfile.ZIP_STORED and member.file_size == member.compress_size
+
+
+def _window(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Window:
+    """The bytes of a stored member."""
+    try:
+        archive.open(member).close()  # compares the member's own header with the directory
+        file = path.open("rb")
+        return Window(file, _start_of(file, member), member.file_size)
     except _BROKEN:
         raise ContainerError("is damaged in the archive", address=member.filename) from None
 

@@ -12,9 +12,8 @@ import math
 import os
 import select
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from tcn_migrate.containers.bounds import ALWAYS_ALLOWED, LARGEST_EXPANSION, MIB
@@ -41,25 +40,16 @@ def be_expendable() -> None:
     _expendable = True
 
 
-@contextlib.contextmanager
-def trial(path: Path) -> Iterator[None]:
-    """Whether everything in an HDF5 file or `.keras` archive can be read, whether it makes sense or not.
-
-    The other process reads while the body of the `with` runs, which must not open the file with HDF5 itself.
+def withstands(path: Path) -> None:
+    """Returns if everything in an HDF5 file or `.keras` archive can be read, whether it makes sense or not.
 
     Raises:
-        ContainerError: at the end of the body: reading it crashes HDF5's library, takes too much memory, or never ends.
+        ContainerError: reading it crashes HDF5's library, takes too much memory, or never ends.
     """
     if _expendable:
-        yield
         return
     seconds = CPU_SECONDS + path.stat().st_size // BYTES_A_SECOND
-    ended = (_forked if _may_fork() else _started)(path, seconds)
-    try:
-        yield
-    finally:
-        status = ended()
-    refuse(status)
+    refuse(_forked(path, seconds) if _may_fork() else _started(path, seconds))
 
 
 def _may_fork() -> bool:
@@ -67,8 +57,8 @@ def _may_fork() -> bool:
     return hasattr(os, "fork") and not {"tensorflow", "jax", "torch"} & set(sys.modules)
 
 
-def _forked(path: Path, seconds: int) -> Callable[[], int]:
-    """Starts a copy of this process that reads everything; what is returned waits for how it ends, with 0 if well."""
+def _forked(path: Path, seconds: int) -> int:
+    """How a copy of this process ended that read everything; 0 if well."""
     alive, held = os.pipe()  # the copy alone holds the end that is written to, so that reading ends when it does
     child = os.fork()
     if child == 0:
@@ -78,37 +68,35 @@ def _forked(path: Path, seconds: int) -> Callable[[], int]:
         finally:
             os._exit(status)  # whatever else was raised: only a crash counts
     os.close(held)
-
-    def ended() -> int:
-        if not select.select([alive], [], [], WAIT * seconds)[0]:
-            os.kill(child, signal.SIGKILL)
-        os.close(alive)
-        return os.waitpid(child, 0)[1]
-
-    return ended
+    if not select.select([alive], [], [], WAIT * seconds)[0]:
+        os.kill(child, signal.SIGKILL)
+    os.close(alive)
+    return os.waitpid(child, 0)[1]
 
 
-def _started(path: Path, seconds: int) -> Callable[[], int]:
-    """Starts another interpreter that reads everything; what is returned waits for how it ends, with 0 if well."""
+def _started(path: Path, seconds: int) -> int:
+    """How another interpreter ended that read everything; 0 if well."""
+    import subprocess
+
     command = [sys.executable, "-P", "-m", "tcn_migrate.containers.probe", os.path.abspath(path), str(seconds)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
     nowhere = subprocess.DEVNULL
     try:
-        other = subprocess.Popen(command, env=environment, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        status = subprocess.run(
+            command,
+            env=environment,
+            stdin=nowhere,
+            stdout=nowhere,
+            stderr=nowhere,
+            timeout=WAIT * seconds,
+            check=False,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return -9  # as if killed; Windows has no SIGKILL
     except OSError:
-        return lambda: 0  # no interpreter to start, as in a frozen program
-
-    def ended() -> int:
-        try:
-            status = other.wait(WAIT * seconds)
-        except subprocess.TimeoutExpired:
-            other.kill()
-            other.wait()
-            return -9  # as if killed; Windows has no SIGKILL
-        # A signal, or a status that Windows gives to a crash; any other is of an interpreter that could not start.
-        return status if status < 0 or status >= 1 << 31 or status == TOO_MUCH else 0
-
-    return ended
+        return 0  # no interpreter to start, as in a frozen program
+    # A signal, or a status that Windows gives to a crash; any other is of an interpreter that could not start.
+    return status if status < 0 or status >= 1 << 31 or status == TOO_MUCH else 0
 
 
 def refuse(ended: int) -> None:
@@ -137,13 +125,13 @@ def read_everything(path: Path, seconds: int) -> int:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    container = next((container for container in (keras_zip, h5) if container.matches(path)), None)
-    if container is None:
+    if not keras_zip.matches(path) and not h5.matches(path):
         return 0
     bound, peak = _memory_bound(), _peak()
     bound(0)
     try:
-        checkpoint = container.read(path, {"class_name": "", "config": {}})
+        nothing = {"class_name": "", "config": {}}
+        checkpoint = keras_zip.unchecked(path) if keras_zip.matches(path) else h5.read(path, nothing)
     except (MigrationError, MemoryError) as error:
         return TOO_MUCH if _was_memory(error, peak) else 0
     largest = max(ALWAYS_ALLOWED, LARGEST_EXPANSION * path.stat().st_size)

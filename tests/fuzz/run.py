@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -84,9 +83,8 @@ def execute(name: str, seed: int) -> str:
         return kind
 
 
-@contextlib.contextmanager
-def trial(path: Path) -> Iterator[None]:
-    """What `tcn_migrate.containers.probe.trial` does, in a process that need not start first."""
+def withstands(path: Path) -> None:
+    """What `tcn_migrate.containers.probe.withstands` does, in a process that need not start first."""
     child = os.fork()
     if child == 0:
         status = 0
@@ -94,7 +92,6 @@ def trial(path: Path) -> Iterator[None]:
             signal.setitimer(signal.ITIMER_PROF, SECONDS)
             status = probe.read_everything(path, probe.CPU_SECONDS)
         os._exit(status)
-    yield
     probe.refuse(os.waitpid(child, 0)[1])
 
 
@@ -124,7 +121,7 @@ def executed(name: str, seeds: range, progress: Path, seconds: float = SECONDS) 
             os.close(reader)
             signal.signal(signal.SIGPROF, signal.SIG_DFL)
             faulthandler.disable()
-            probe.trial = trial
+            probe.withstands = withstands
             limit = Path("/proc/self/statm")
             mapped = int(limit.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE") if limit.exists() else 1 << 32
             resource.setrlimit(resource.RLIMIT_AS, (mapped + 2 * MEMORY, resource.RLIM_INFINITY))

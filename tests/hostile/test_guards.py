@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
@@ -64,7 +63,7 @@ def test_without_its_guard_the_file_is_not_refused_for_its_reason(
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/secret.txt").write_text("x")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(probe, "trial", contextlib.nullcontext)
+    monkeypatch.setattr(probe, "withstands", lambda path: None)
     made = hostile.make(Place(tmp_path / "secret", tmp_path / "canary"))
     path = tmp_path / f"old{hostile.suffix}"
     path.write_bytes(made)
@@ -91,8 +90,8 @@ def test_hdf5_reads_a_heap_without_end_in_another_process_only(tmp_path: Path, m
     path.write_bytes(endless_heap())
     monkeypatch.setattr(probe, "CPU_SECONDS", 1)
 
-    with pytest.raises(MigrationError, match="damaged"), probe.trial(path):
-        pass
+    with pytest.raises(MigrationError, match="damaged"):
+        probe.withstands(path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other kernel bounds a process's memory")
@@ -103,12 +102,12 @@ def test_what_takes_too_much_memory_is_read_in_another_process_only(
     path = tmp_path / "old.h5"
     path.write_bytes(next(row for row in ARRAYS if row.id == id).make(Place(tmp_path, tmp_path)))
 
-    assert os.waitstatus_to_exitcode(probe._forked(path, 9)()) == probe.TOO_MUCH
+    assert os.waitstatus_to_exitcode(probe._forked(path, 9)) == probe.TOO_MUCH
 
     with pytest.raises(MigrationError, match="memory"):
         probe.refuse(probe.TOO_MUCH)
     monkeypatch.setattr(probe, "_was_memory", lambda *a: False)
-    assert probe._forked(path, 9)() == 0
+    assert probe._forked(path, 9) == 0
 
 
 def test_a_note_is_parsed_once_for_all_layers_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from tcn_migrate.cli.main import main
 from tcn_migrate.containers import probe
 from tcn_migrate.errors import MigrationError, UnexpectedError
 from tcn_migrate.migration import migrate
-from tests.fuzz.run import trial
+from tests.fuzz.run import withstands
 from tests.hostile import bend
 from tests.hostile.arrays import ARRAYS
 from tests.hostile.configs import CONFIGS
@@ -58,7 +58,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.syspath_prepend(str(tmp_path / "importable"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     # The same in a child of this process: starting another interpreter would be seen as an offence.
-    monkeypatch.setattr(probe, "trial", trial)
+    monkeypatch.setattr(probe, "withstands", withstands)
     monkeypatch.setattr(probe, "CPU_SECONDS", 2)
     yield Place(secret, canary)
     assert not canary.exists(), "its code was run"

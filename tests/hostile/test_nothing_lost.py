@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import resource
@@ -29,7 +28,7 @@ KILLS = int(os.environ.get("TCN_MIGRATE_KILLS", "15"))
 
 @pytest.fixture(autouse=True)
 def no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "trial", contextlib.nullcontext)
+    monkeypatch.setattr(probe, "withstands", lambda path: None)
 
 
 @pytest.fixture
@@ -130,7 +129,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(source: Path) -> None:
 
 
 def test_a_source_that_vanishes_is_an_error(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "trial", lambda path: contextlib.nullcontext(source.unlink()))
+    monkeypatch.setattr(probe, "withstands", lambda path: source.unlink())
 
     with pytest.raises(MigrationError):
         migrate(source, tmp_path / "new.keras", verify=False)

@@ -57,7 +57,7 @@ def hostile_outcome(tmp_path: Path) -> Outcome:
     array = StoredArray(EVIL, (2,), "float32", lambda: np.ones(2, np.float32))
     layer = {"module": EVIL, "class_name": EVIL, "config": {"name": EVIL}, "name": EVIL, "inbound_nodes": []}
     plan = Plan(
-        origin=Origin(EVIL, EVIL, EVIL, EVIL, EVIL),
+        origin=Origin(EVIL, EVIL, EVIL, (), EVIL),
         target="layer",
         config={"class_name": "Functional", "config": {"layers": [layer]}},
         moves=(
