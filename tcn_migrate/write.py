@@ -128,12 +128,15 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] 
         window = Window(file, file.tell())
         with h5py.File(window, "w", track_order=False) as store:
             store.create_group("vars")  # the model's own: Keras up to 3.5 fails where it is not, though it is empty
-            for move in plan.moves:
+            groups: dict[str, h5py.Group] = {}
+            for number, move in enumerate((*plan.moves, *plan.optimizer)):
                 values = move.values()
-                store.create_dataset(move.target, data=values, track_times=False)
-                progress(move, values)
-            for move in plan.optimizer:
-                store.create_dataset(move.target, data=move.values(), track_times=False)
+                folder, _, name = move.target.rpartition("/")
+                if folder not in groups:
+                    groups[folder] = store.require_group(folder)
+                groups[folder].create_dataset(name, data=values, track_times=False)
+                if number < len(plan.moves):
+                    progress(move, values)
         file.flush()
         kept = beside.submit(os.fsync, file.fileno())  # the disk has work while the checksum is made
         member.file_size = member.compress_size = window.size

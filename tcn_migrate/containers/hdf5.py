@@ -138,7 +138,7 @@ def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterat
             if isinstance(thing, h5py.h5g.GroupID):
                 stack.append((below, h5py.Group(thing)))
             elif isinstance(thing, h5py.h5d.DatasetID):
-                yield below, stored_array("/".join(below), h5py.Dataset(thing))
+                yield below, _stored_array("/".join(below), thing)
 
 
 def as_text(name: str | bytes) -> str:
@@ -153,14 +153,17 @@ def _flawed(path: tuple[str, ...], flaw: str) -> StoredArray:
     return StoredArray("/".join(path), (), "float32", read, 0, flaw)
 
 
-def stored_array(name: str, dataset: h5py.Dataset) -> StoredArray:
-    """The header of one dataset, and a way to its values."""
+def _stored_array(name: str, dataset: h5py.h5d.DatasetID) -> StoredArray:
+    """The header of one dataset, each part of it asked for once, and a way to its values."""
     try:
-        kind, properties = dataset.dtype, dataset.id.get_create_plist()
-        flaw = _flaw(dataset, kind.itemsize, properties)
-        shape = tuple(map(int, dataset.shape or ()))
-        dtype, stored = _dtype(dataset, kind), int(dataset.id.get_storage_size())
-        contiguous = properties.get_layout() == h5py.h5d.CONTIGUOUS
+        space, kind, properties = dataset.get_space(), dataset.dtype, dataset.get_create_plist()
+        stored, layout = int(dataset.get_storage_size()), properties.get_layout()
+        shape: tuple[int, ...] = ()
+        flaw: str | None = "has no values"
+        if space.get_simple_extent_type() != h5py.h5s.NULL:
+            shape = tuple(map(int, space.get_simple_extent_dims()))
+            flaw = _flaw(dataset, properties, layout, math.prod(shape) * kind.itemsize, kind.itemsize, stored)
+        dtype = _dtype(dataset, kind)
     except _BROKEN:
         return _flawed((name,), "is damaged")
     if flaw is None and dtype == "":
@@ -170,7 +173,9 @@ def stored_array(name: str, dataset: h5py.Dataset) -> StoredArray:
         if flaw:
             raise UnsafeError(flaw, address=quoted(name))
         try:
-            values = dataset[()]
+            values = np.empty(shape, kind)
+            if values.size:
+                dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
         except _BROKEN:
             raise ContainerError("its bytes are damaged", address=quoted(name)) from None
         if dtype == "bfloat16":
@@ -178,22 +183,26 @@ def stored_array(name: str, dataset: h5py.Dataset) -> StoredArray:
             return np.asarray(bits.view("<f4").reshape(shape))
         return np.asarray(values, dtype=values.dtype.newbyteorder("=")).reshape(shape)
 
-    return StoredArray(name, shape, dtype or "float32", read, stored, flaw, contiguous)
+    return StoredArray(name, shape, dtype or "float32", read, stored, flaw, layout == h5py.h5d.CONTIGUOUS)
 
 
-def _dtype(dataset: h5py.Dataset, kind: np.dtype[Any]) -> str:
-    if kind.kind == "V" and kind.itemsize == 2 and attribute(dataset, "dtype", "dtype") == "bfloat16":
+def _dtype(dataset: h5py.h5d.DatasetID, kind: np.dtype[Any]) -> str:
+    if kind.kind == "V" and kind.itemsize == 2 and attribute(h5py.Dataset(dataset), "dtype", "") == "bfloat16":
         return "bfloat16"
     if kind.kind in "iu" or (kind.kind == "f" and kind.itemsize in (2, 4, 8)):
         return str(kind.newbyteorder("=").name)
     return "bool" if kind.kind == "b" else ""
 
 
-def _flaw(dataset: h5py.Dataset, itemsize: int, properties: h5py.h5p.PropDCID) -> str | None:
-    """Why the values of a dataset cannot be had from this file alone, by its header."""
-    if dataset.shape is None:
-        return "has no values"
-    if properties.get_layout() == h5py.h5d.VIRTUAL:
+def _flaw(
+    dataset: h5py.h5d.DatasetID, properties: h5py.h5p.PropDCID, layout: int, size: int, itemsize: int, stored: int
+) -> str | None:
+    """Why the values of a dataset cannot be had from this file alone, by its header.
+
+    Args:
+        size, stored: bytes of all values, as declared and as they lie in the file.
+    """
+    if layout == h5py.h5d.VIRTUAL:
         return "is a virtual dataset, made of other arrays or files; everything must be in the file itself"
     if properties.get_external_count():
         return "is stored outside, in another file; everything must be in the file itself"
@@ -201,13 +210,11 @@ def _flaw(dataset: h5py.Dataset, itemsize: int, properties: h5py.h5p.PropDCID) -
     odd = [number for number in filters if number not in SAFE_FILTERS]
     if odd:
         return f"is packed with the HDF5 filter {odd[0]}; allowed are {', '.join(SAFE_FILTERS.values())}"
-    size = math.prod(dataset.shape) * itemsize
-    chunk = math.prod(dataset.chunks or ()) * itemsize
+    chunk = math.prod(properties.get_chunk()) * itemsize if layout == h5py.h5d.CHUNKED else 0
     if chunk > max(size, ALWAYS_ALLOWED):
         return f"is cut into chunks of {chunk // MIB} MiB, more than the whole array has"
-    if size and dataset.id.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:
+    if size and dataset.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:
         return "was declared, but not (or not wholly) written; it would read as zeros"
-    stored = dataset.id.get_storage_size()
     if size > ALWAYS_ALLOWED and size > LARGEST_EXPANSION * max(stored, 1):
         return f"declares {size // MIB} MiB of which {stored // 1024} KiB are stored"
     return None
