@@ -57,7 +57,7 @@ def _of_sizes(what: str, axis: str, sizes: list[Size], counts: list[int], folder
     old, new = folder / "old.keras", folder / "new.keras"
     costs = []
     for size in sizes:
-        models.write_keras(size, old)
+        models.apart(models.write_keras, size, old)
         command = [MIGRATE, str(old), str(new), "--no-verify", "--overwrite"]
         run(command)
         costs.append(middle([run(command) for _ in range(runs)]))

@@ -66,7 +66,7 @@ def unverified(folder: Path, runs: int) -> Iterator[Line]:
     """Ten million parameters, against Keras on a file that it can load."""
     twin = folder / "twin.keras"
     for write, old in ((models.write_keras, folder / "ten.keras"), (models.write_h5, folder / "ten.h5")):
-        write(TEN_MILLION, old)
+        models.apart(write, TEN_MILLION, old)
         run([MIGRATE, str(old), str(twin), "--no-verify", "--overwrite"])
         new = folder / "new.keras"
         pair = side_by_side(
@@ -91,7 +91,7 @@ def verified(folder: Path, runs: int) -> Iterator[Line]:
     """With its proof, against loading what came out and predicting once."""
     for name, size in (("10 million", TEN_MILLION), (f"{SMALL.parameters:,}".replace(",", " "), SMALL)):
         old, new, twin = folder / "old.keras", folder / "new.keras", folder / "twin.keras"
-        models.write_keras(size, old)
+        models.apart(models.write_keras, size, old)
         run([MIGRATE, str(old), str(twin), "--no-verify", "--overwrite"])
         pair = side_by_side(
             [MIGRATE, str(old), str(new)],
@@ -117,7 +117,7 @@ def large(folder: Path, runs: int) -> Iterator[Line]:
         run([PYTHON, "-c", "bytes([1]) * (4 << 30)"])
 
     for write, old in ((models.write_keras, folder / "old.keras"), (models.write_h5, folder / "old.h5")):
-        write(GIGABYTE, old)
+        models.apart(write, GIGABYTE, old)
         pair = side_by_side(
             [MIGRATE, str(old), str(new), "--no-verify"], [PYTHON, "-c", COPY, str(old), str(copy)], runs, before
         )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,19 @@ def _tcn(size: Size) -> Json:
 _DENSE: Json = {
     "name": "dense", "trainable": True, "dtype": "float32", "units": OUTPUTS, "activation": "linear", "use_bias": True,
 }  # fmt: skip
+
+
+def apart(write: Callable[..., None], *arguments: Any, **settings: Any) -> None:
+    """Writes in a process of its own: a process begins with the peak of the one that starts it, which must stay small.
+
+    Raises:
+        RuntimeError: it could not.
+    """
+    process = multiprocessing.get_context("spawn").Process(target=write, args=arguments, kwargs=settings)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{arguments} could not be written")
 
 
 def write_keras(size: Size, path: Path, *, first: int = 20, seed: int = 0) -> None:
