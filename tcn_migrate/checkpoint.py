@@ -15,9 +15,6 @@ from tcn_migrate.errors import ContainerError, quoted
 
 Json = dict[str, Any]
 
-_CHUNK = 1 << 18
-"""Bytes read at a time for a hash: into the same place, which stays in the processor's cache."""
-
 Layout = Literal["store", "names", "saver", "graph"]
 """How arrays are named. `store`: Keras's own weight store (`layers/dense/vars/0`). `names`: HDF5 groups by layer name,
 then variable names (`dense/dense/kernel:0`). `saver`: variable names alone (TensorFlow 1's Saver). `graph`: edges of
@@ -120,12 +117,11 @@ class Origin:
         Raises:
             ContainerError: one of them is no longer there.
         """
-        digest, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+        digest = hashlib.sha256()
         for path in self.files:
             try:
                 with path.open("rb", buffering=0) as file:
-                    while size := file.readinto(buffer):
-                        digest.update(buffer[:size])
+                    hashlib.file_digest(file, lambda: digest)
             except OSError as error:
                 raise ContainerError(f"can no longer be read ({error.strerror})", address=quoted(path.name)) from None
         return digest.hexdigest()

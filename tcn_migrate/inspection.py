@@ -56,16 +56,13 @@ def inspect(
         settle(plan, diagnoses, Means())
     except DecisionNeeded as decision:
         verdict, exit_code = str(decision), decision.exit_code
-    grades: dict[str, int] = {}
-    for move in plan.moves:
-        grades[move.grade] = grades.get(move.grade, 0) + 1
     return Inspection(
         path=str(path),
         container=plan.origin.container,
         keras_version=plan.origin.keras_version,
         sha256=plan.origin.sha256,
         tcns=[_tcn(plan, address, diagnoses.get(address)) for address in plan.tcns],
-        variables=grades,
+        variables=plan.grades,
         missing=[spoken(address) for address in plan.missing],
         ignored=len(plan.ignored),
         repairs=[repair.sentence for repair in plan.repairs],

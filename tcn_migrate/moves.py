@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -95,6 +96,11 @@ class Plan:
     @property
     def complete(self) -> bool:
         return not self.missing
+
+    @property
+    def grades(self) -> dict[str, int]:
+        """How many variables are how exact."""
+        return dict(Counter(move.grade for move in self.moves))
 
     @property
     def bytes(self) -> int:

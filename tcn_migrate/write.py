@@ -148,9 +148,9 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[Move, Array], None] 
         archive.filelist.append(member)
         archive.NameToInfo[member.filename] = member
         archive.start_dir = end
-        _text(archive, "metadata.json", metadata(plan))
         for done in (hashed, kept):
             done.result()
+        _text(archive, "metadata.json", metadata(plan))
 
 
 def _text(archive: zipfile.ZipFile, name: str, content: Any) -> None:
@@ -161,9 +161,6 @@ def _text(archive: zipfile.ZipFile, name: str, content: Any) -> None:
 
 def metadata(plan: Plan) -> dict[str, Any]:
     """What metadata.json says: what every Keras reads, and what was done."""
-    grades: dict[str, int] = {}
-    for move in plan.moves:
-        grades[move.grade] = grades.get(move.grade, 0) + 1
     return {
         "keras_version": KERAS_VERSION,
         "date_saved": "1980-01-01@00:00:00",
@@ -175,7 +172,7 @@ def metadata(plan: Plan) -> dict[str, Any]:
             },
             "target": plan.target,
             "generations": {"/".join(address): r.generation.name for address, r in plan.tcns.items()},
-            "variables": grades,
+            "variables": plan.grades,
             "not_copied": {"/".join(m.address): m.grade for m in plan.moves if m.grade != "copied"},
             "repairs": [repair.name for repair in plan.repairs],
         },

@@ -207,9 +207,6 @@ def _migrated(job: Job, target: str, scratch: Path) -> BatchOutcome:
         return _skipped(job)
     if storage.is_remote(target):
         storage.put(made, target)
-    grades: dict[str, int] = {}
-    for move in plan.moves:
-        grades[move.grade] = grades.get(move.grade, 0) + 1
     return BatchOutcome(
         job.source,
         target,
@@ -220,7 +217,7 @@ def _migrated(job: Job, target: str, scratch: Path) -> BatchOutcome:
         container=plan.origin.container,
         keras_version=_short(plan.origin.keras_version),
         releases=tuple(f"keras-tcn {reading.generation.releases}" for reading in plan.tcns.values()),
-        variables=grades,
+        variables=plan.grades,
         repairs=tuple(repair.sentence for repair in plan.repairs),
         warnings=plan.warnings,
     )

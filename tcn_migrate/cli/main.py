@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from tcn_migrate import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _COMMANDS = {
     "migrate": "tcn_migrate.cli.migrate",
@@ -37,6 +39,8 @@ class _Commands(click.Group):
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and the files of the folder: a file is a command's place, too."""
+        from click.shell_completion import CompletionItem
+
         files = [] if incomplete.startswith("-") else [CompletionItem(incomplete, type="file")]
         return [*super().shell_complete(context, incomplete), *files]
 

@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from tcn_migrate.errors import MigrationError, quoted
-from tcn_migrate.inspection import ALREADY
 
 
 def as_json(content: Any) -> None:
@@ -129,10 +128,7 @@ def migrated(outcome: Any) -> None:
     """What a migration did, in a few lines."""
     plan = outcome.plan
     described(plan)
-    grades: dict[str, int] = {}
-    for move in plan.moves:
-        grades[move.grade] = grades.get(move.grade, 0) + 1
-    line(f"  variables: {', '.join(f'{count} {grade}' for grade, count in grades.items()) or 'none'}")
+    line(f"  variables: {', '.join(f'{count} {grade}' for grade, count in plan.grades.items()) or 'none'}")
     for sentence in () if outcome.recovery is None else outcome.recovery.sentences:
         line(f"  {sentence}", fg="yellow")
     if outcome.evidence is not None:
@@ -166,6 +162,8 @@ def described(plan: Any) -> None:
     if not plan.tcns:
         line("  no TCN in it: a plain Keras model")
     if plan.loads_already:
+        from tcn_migrate.inspection import ALREADY
+
         line(f"  {ALREADY}")
     for repair in plan.repairs:
         line(f"  repaired {quoted(repair.layer, 40)}: {repair.sentence}")

@@ -187,7 +187,8 @@ def _stored_array(name: str, dataset: h5py.h5d.DatasetID) -> StoredArray:
 
 
 def _dtype(dataset: h5py.h5d.DatasetID, kind: np.dtype[Any]) -> str:
-    if kind.kind == "V" and kind.itemsize == 2 and attribute(h5py.Dataset(dataset), "dtype", "") == "bfloat16":
+    two_bytes = kind.kind == "V" and kind.itemsize == 2
+    if two_bytes and attribute(h5py.Dataset(dataset), "dtype", "dtype") == "bfloat16":
         return "bfloat16"
     if kind.kind in "iu" or (kind.kind == "f" and kind.itemsize in (2, 4, 8)):
         return str(kind.newbyteorder("=").name)

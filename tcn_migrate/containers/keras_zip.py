@@ -11,6 +11,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, cast
 
@@ -60,12 +61,15 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
     # Where it is not stored as it is, inflating it compares the checksum.
     if _stored(weights) and _window(path, archive, weights).crc32() != weights.CRC:
         raise ContainerError("is damaged: its checksum does not agree", address=WEIGHTS)
-    return unchecked(path)
+    return _content(path, archive, members)
 
 
 def unchecked(path: Path) -> Checkpoint:
     """The same, without the pass over all bytes that compares their checksum."""
-    archive, members = _opened(path)
+    return _content(path, *_opened(path))
+
+
+def _content(path: Path, archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> Checkpoint:
     config = parse_model(_text(archive, members[CONFIG]), CONFIG)
     metadata: Json = {}
     if METADATA in members:

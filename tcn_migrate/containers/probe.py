@@ -68,7 +68,9 @@ def _forked(path: Path, seconds: int) -> int:
         finally:
             os._exit(status)  # whatever else was raised: only a crash counts
     os.close(held)
-    if not select.select([alive], [], [], WAIT * seconds)[0]:
+    end = select.poll()  # which takes any descriptor, as `select` does not
+    end.register(alive)
+    if not end.poll(1000 * WAIT * seconds):
         os.kill(child, signal.SIGKILL)
     os.close(alive)
     return os.waitpid(child, 0)[1]
