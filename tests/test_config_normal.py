@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config import modernize, normalize, of_keras_2
+from tcn_migrate.config import Modern, normalize, of_keras_2, repaired
 from tcn_migrate.config.dtypes import dtype_name
 from tcn_migrate.config.legal_names import legal_names, moved
 from tcn_migrate.config.normal import normal_form
@@ -25,6 +25,11 @@ def normal(stored: Json, *, keras_2: bool = True, custom: frozenset[str] = froze
     config = normal_form(stored, keras_2=keras_2, custom_classes=custom)
     assert stored == before
     return config
+
+
+def modernize(stored: Json, *, keras_version: str | None) -> Modern:
+    config = normalize(stored, keras_version=keras_version)
+    return repaired(config, keras_2=of_keras_2(stored, keras_version), keras_version=keras_version)
 
 
 def calls(config: Json, name: str) -> list[Json]:

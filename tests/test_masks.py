@@ -11,7 +11,7 @@ import pytest
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.graph import check_graphs
 from tcn_migrate.config.masks import repair_masks, rules
-from tcn_migrate.config.operations import history, is_tensor, tensor
+from tcn_migrate.config.operations import history, is_tensor, tensor, tensors_in
 from tcn_migrate.errors import MigrationError
 
 
@@ -163,16 +163,8 @@ def test_an_operation_follows_what_it_is_called_on() -> None:
     standing: set[str] = set()
     for entry in layers.values():
         for node in entry["inbound_nodes"]:
-            assert all(history(value)[0] in standing for value in _tensors([node["args"], node["kwargs"]]))
+            assert all(history(value)[0] in standing for value in tensors_in([node["args"], node["kwargs"]]))
         standing.add(entry["name"])
-
-
-def _tensors(value: Any) -> Iterator[Json]:
-    if is_tensor(value):
-        yield value
-    elif isinstance(value, list | dict):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(part)
 
 
 def test_initial_states_do_not_hide_the_mask() -> None:

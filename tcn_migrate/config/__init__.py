@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tcn_migrate.config.modern import Modern, modernize, normalize, of_keras_2, repaired
+from tcn_migrate.config.modern import Modern, normalize, of_keras_2, repaired
 
-__all__ = ["Modern", "modernize", "normalize", "of_keras_2", "repaired"]
+__all__ = ["Modern", "normalize", "of_keras_2", "repaired"]

@@ -8,14 +8,13 @@ leaves unknown, and unknown sizes agree with everything.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.entries import is_model, name_of
 from tcn_migrate.config.keras_operations import is_operation
-from tcn_migrate.config.operations import ends_in, history, tensors_in
+from tcn_migrate.config.operations import ends_in, history, in_order, tensors_in
 from tcn_migrate.config.settings import words
 
 Address = tuple[str, ...]
@@ -71,24 +70,14 @@ def _in_order(
     Yields:
         The layer, the number of its call, and the outputs that are its first argument.
     """
-    ready, missing, feeds = [], {}, defaultdict(list)
+    calls, needs = {}, {}
     for entry in layers:
         for number, call in enumerate(entry.get("inbound_nodes") or []):
             arguments = (call.get("args") or []) if isinstance(call, dict) else []
             sources = [history(tensor) for tensor in tensors_in(arguments[:1])]
-            place, needs = (name_of(entry), number), {source[:2] for source in sources} - set(known)
-            for need in needs:
-                feeds[need].append(place)
-            missing[place] = (entry, number, sources, needs)
-            if not needs:
-                ready.append(place)
-    for place in ready:  # which grows meanwhile
-        entry, number, sources, _ = missing[place]
-        yield entry, number, sources
-        for fed in feeds[place]:
-            missing[fed][3].discard(place)
-            if not missing[fed][3]:
-                ready.append(fed)
+            calls[name_of(entry), number] = (entry, number, sources)
+            needs[name_of(entry), number] = {source[:2] for source in sources} - set(known)
+    yield from (calls[call] for call in in_order(needs))
 
 
 def _chain(entries: list[Json], address: Address, shape: Shape, found: dict[Address, list[Shape]]) -> Shape:

@@ -7,7 +7,7 @@ from collections import Counter
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.identity import RAW
 from tcn_migrate.config.limits import MOST_LAYERS
-from tcn_migrate.config.operations import ends_in, history, tensors_in
+from tcn_migrate.config.operations import Call, ends_in, history, in_order, tensors_in
 from tcn_migrate.config.settings import LAYERS, words
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
@@ -101,25 +101,13 @@ def _existing(
 
 
 def _check_order(needs: dict[tuple[str, int], set[tuple[str, int]]]) -> None:
-    """Takes away, again and again, the calls that wait for nothing; what stays feeds itself."""
+    """Refuses calls that feed themselves, and more in a row than Keras can follow."""
     waiting = {call: {need for need in wanted if need in needs} for call, wanted in needs.items()}
-    feeds: dict[tuple[str, int], list[tuple[str, int]]] = {}
-    for call, wanted in waiting.items():
-        for need in wanted:
-            feeds.setdefault(need, []).append(call)
-    ready = [call for call, wanted in waiting.items() if not wanted]
-    depth = dict.fromkeys(ready, 1)
-    done = 0
-    while ready:
-        call = ready.pop()
-        done += 1
-        for fed in feeds.get(call, []):
-            depth[fed] = max(depth.get(fed, 0), depth[call] + 1)
-            waiting[fed].discard(call)
-            if not waiting[fed]:
-                ready.append(fed)
-    if done < len(waiting):
-        stuck = sorted({name for (name, _), wanted in waiting.items() if wanted})
+    depth: dict[Call, int] = {}
+    for call in in_order(waiting):
+        depth[call] = 1 + max((depth[need] for need in waiting[call]), default=0)
+    if len(depth) < len(waiting):
+        stuck = sorted({name for name, _ in waiting.keys() - depth.keys()})
         shown = ", ".join(quoted(name, 40) for name in stuck[:4])
         raise ContainerError(f"layers feed each other in a circle: {shown}")
     deepest = max(depth.values(), default=0)

@@ -53,13 +53,6 @@ def normalize(stored: Json, *, keras_version: str | None, custom_classes: frozen
     return config
 
 
-def modernize(stored: Json, *, keras_version: str | None, custom_classes: frozenset[str] = frozenset()) -> Modern:
-    """Everything that a stored config needs, but for masks: `normalize`, then `repaired`."""
-    config = normalize(stored, keras_version=keras_version, custom_classes=custom_classes)
-    keras_2 = of_keras_2(stored, keras_version)
-    return repaired(config, keras_2=keras_2, keras_version=keras_version, custom_classes=custom_classes)
-
-
 def repaired(
     config: Json,
     *,

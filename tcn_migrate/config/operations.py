@@ -13,13 +13,15 @@ An operation is written as Keras 3 itself serialises one, restricted to what eve
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any, TypeAlias
 
 from tcn_migrate.checkpoint import Json
 
 Key: TypeAlias = Sequence[int | slice | EllipsisType | None]
+Call: TypeAlias = tuple[str, int]
+"""A call of a layer: the layer's name, and which of its calls."""
 """What stands between the brackets of `x[...]`."""
 
 
@@ -55,6 +57,29 @@ def ends_in(value: Any) -> Iterator[tuple[str, int, int]]:
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from ends_in(item)
+
+
+def in_order(needs: Mapping[Call, Collection[Call]]) -> list[Call]:
+    """Calls, each behind those that it needs; what waits for itself, or for a call that is not there, is left out.
+
+    Args:
+        needs: for each call the calls that come before it.
+    """
+    waiting = {call: set(before) for call, before in needs.items()}
+    feeds: dict[Call, list[Call]] = {}
+    for call, before in waiting.items():
+        for need in before:
+            feeds.setdefault(need, []).append(call)
+    ready = [call for call, before in waiting.items() if not before][::-1]
+    found = []
+    while ready:
+        call = ready.pop()
+        found.append(call)
+        for fed in feeds.get(call, []):
+            waiting[fed].discard(call)
+            if not waiting[fed]:
+                ready.append(fed)
+    return found
 
 
 class Drawn(dict[str, Any]):

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.entries import name_of
-from tcn_migrate.config.operations import Drawing, history, is_tensor, tensor, tensors_in
+from tcn_migrate.config.operations import Drawing, history, in_order, is_tensor, tensor, tensors_in
 from tcn_migrate.errors import ContainerError, quoted
 
 _DEEPEST = 50
@@ -81,29 +81,19 @@ def _in_order(layers: list[Json], goes: set[str]) -> Iterator[tuple[Json, int, J
         if layer["name"] in goes
         for number, node in enumerate(layer["inbound_nodes"])
     }
-    missing: dict[tuple[str, int], set[tuple[str, int]]] = {}
-    feeds: dict[tuple[str, int], list[tuple[str, int]]] = {}
-    for place, (_, _, node) in calls.items():
-        inputs = {
+    needs = {
+        place: {
             (name, number)
             for name, number, _ in map(history, tensors_in([node["args"], node["kwargs"]]))
             if name in goes
         }
-        missing[place] = inputs
-        for source in inputs:
-            feeds.setdefault(source, []).append(place)
-    ready = [place for place, inputs in missing.items() if not inputs][::-1]
-    done = 0
-    while ready:
-        place = ready.pop()
-        done += 1
-        yield calls[place]
-        for fed in feeds.get(place, []):
-            missing[fed].discard(place)
-            if not missing[fed]:
-                ready.append(fed)
-    if done < len(calls):
-        waits = next(name for (name, _), inputs in missing.items() if inputs)
+        for place, (_, _, node) in calls.items()
+    }
+    order = in_order(needs)
+    yield from (calls[place] for place in order)
+    left = calls.keys() - set(order)
+    if left:
+        waits = next(name for name, number in calls if (name, number) in left)
         raise ContainerError(f"Layer {quoted(waits)} is fed by itself, or by a call that does not exist")
 
 
