@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
+from benchmarks.compare_recovery import norms_of
 from tcn_migrate.recovery.diagnose import STATISTICS, Loss
 from tcn_migrate.recovery.measure import statistics
 from tcn_migrate.tcn.layer import TCN
@@ -33,12 +34,6 @@ def model_of(blocks: int) -> Any:
     return keras.Model(
         inputs, keras.layers.Dense(2)(TCN(32, 3, nb_stacks=stacks, dilations=dilations, use_batch_norm=True)(inputs))
     )
-
-
-def norms_of(model: Any) -> dict[tuple[str, ...], Any]:
-    """The batch norms by address."""
-    kinds = keras.layers.BatchNormalization
-    return {tuple(norm.path.split("/")): norm for norm in reversed(model._flatten_layers()) if isinstance(norm, kinds)}
 
 
 def main() -> None:

@@ -171,21 +171,15 @@ def chains(models: int, length: int, wide: int) -> Edit:
     return edit
 
 
+def _entry(class_name: str, module: str = "keras.layers", **settings: Any) -> Any:
+    return {"module": module, "class_name": class_name, "registered_name": None, "config": settings}
+
+
 def _nested_sequential(depth: int) -> Edit:
     def edit(config: Any) -> None:
-        inner: Any = {
-            "module": "keras.layers",
-            "class_name": "Activation",
-            "registered_name": None,
-            "config": {"name": "a", "activation": "tanh"},
-        }
+        inner = _entry("Activation", name="a", activation="tanh")
         for level in range(depth):
-            inner = {
-                "module": "keras.models",
-                "class_name": "Sequential",
-                "registered_name": None,
-                "config": {"name": f"s{level}", "layers": [inner]},
-            }
+            inner = _entry("Sequential", "keras.models", name=f"s{level}", layers=[inner])
         inserted("Sequential", inner["config"], module="keras.models")(config)
 
     return edit
@@ -193,19 +187,9 @@ def _nested_sequential(depth: int) -> Edit:
 
 def _wrapped(depth: int) -> Edit:
     def edit(config: Any) -> None:
-        inner: Any = {
-            "module": "keras.layers",
-            "class_name": "Dense",
-            "registered_name": None,
-            "config": {"name": "d", "units": 4},
-        }
+        inner = _entry("Dense", name="d", units=4)
         for level in range(depth):
-            inner = {
-                "module": "keras.layers",
-                "class_name": "TimeDistributed",
-                "registered_name": None,
-                "config": {"name": f"t{level}", "layer": inner},
-            }
+            inner = _entry("TimeDistributed", name=f"t{level}", layer=inner)
         inserted("TimeDistributed", inner["config"])(config)
 
     return edit

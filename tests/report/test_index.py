@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from tcn_migrate.cli.main import main
 from tcn_migrate.report import index
 from tcn_migrate.report.index import indexed
 from tests.batch import archive
-from tests.report.test_page import CHROMIUM, EVIL, Seen, dumped
+from tests.report.browser import dumped, needs_browser, tried
+from tests.report.test_page import EVIL, Seen
 
 
 def entry(source: str, verdict: str = "migrated", exit_code: int = 0, **more: Any) -> dict[str, Any]:
@@ -170,21 +170,15 @@ addEventListener("load", () => {
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_browser
 @pytest.mark.parametrize("width", [420, 1200])
 def test_in_a_browser_files_are_filtered_by_verdict_and_by_words(run: Path, tmp_path: Path, width: int) -> None:
     document = (run / "new" / "index.html").read_text()
-    # The page lets no other script run, so the trial goes in without that policy.
-    document = re.sub(r"<meta http-equiv=.*?>\n", "", document).replace("</body>", f"{TRIAL}</body>")
-    (tmp_path / "page.html").write_text(document)
 
-    said = re.search(r'data-found="([\d ]+)"', dumped(tmp_path, width))
-
-    assert said
-    assert said[1] == "9 2 1 9 1"
+    assert tried(tmp_path, document, TRIAL, width) == [9, 2, 1, 9, 1]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_browser
 def test_in_a_browser_hostile_names_do_nothing(tmp_path: Path) -> None:
     evil = entry("<script>document.body.setAttribute('data-bad', '')</script>", "<b onclick=1>", 1, message=EVIL)
     (tmp_path / "page.html").write_text(page_of(evil, *HOSTILE))

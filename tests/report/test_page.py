@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from tcn_migrate.recovery.recover import Recovery
 from tcn_migrate.report import page
 from tcn_migrate.verify import Evidence
 from tests.cases import case
+from tests.report.browser import dumped, needs_browser, tried
 
 EVIL = "<script>alert(1)</script><img src=http://evil.example onerror='x'>\x1b[31m\u202e\"'}}{{7*7}}"
 NUMBERED = case("keras3/numbers-cross-10-k333").source
@@ -192,7 +192,6 @@ def test_a_report_is_never_written_over_a_checkpoint(tmp_path: Path) -> None:
     assert not new.exists()
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TRIAL = """
 <script>
 addEventListener("load", () => {
@@ -218,19 +217,12 @@ addEventListener("load", () => {
 """
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_browser
 @pytest.mark.parametrize("width", [420, 1200])
 def test_in_a_browser_variables_are_filtered_by_click_and_by_key(tmp_path: Path, outcome: Outcome, width: int) -> None:
-    document = outcome.report()
-    # The page lets no other script run, so the trial goes in without that policy.
-    document = re.sub(r"<meta http-equiv=.*?>\n", "", document).replace("</body>", f"{TRIAL}</body>")
-    (tmp_path / "page.html").write_text(document)
+    found = tried(tmp_path, outcome.report(), TRIAL, width)
 
-    found = dumped(tmp_path, width)
-
-    said = re.search(r'data-found="([\d ]+)"', found)
-    assert said, found[-500:]
-    everything, block, again, gammas, gamma_of_block, all_again, fits = map(int, said[1].split())
+    everything, block, again, gammas, gamma_of_block, all_again, fits = found
     moves = outcome.plan.moves
     assert everything == again == all_again == len(moves)
     assert block == sum(move.address[:2] == ("tcn", "residual_block_0") for move in moves)
@@ -238,7 +230,7 @@ def test_in_a_browser_variables_are_filtered_by_click_and_by_key(tmp_path: Path,
     assert fits, "the page is wider than its window"
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_browser
 def test_in_a_browser_the_pages_own_script_runs_under_its_policy_and_a_strangers_does_not(
     tmp_path: Path, outcome: Outcome
 ) -> None:
@@ -249,13 +241,3 @@ def test_in_a_browser_the_pages_own_script_runs_under_its_policy_and_a_strangers
 
     assert f"{len(outcome.plan.moves)} of {len(outcome.plan.moves)}" in found
     assert "<body data-bad" not in found
-
-
-def dumped(folder: Path, width: int) -> str:
-    """The document as it is in the browser after its scripts ran."""
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-        f"--user-data-dir={folder / 'profile'}", f"--window-size={width},900", "--dump-dom",
-        (folder / "page.html").as_uri(),
-    ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
