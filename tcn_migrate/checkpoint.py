@@ -15,10 +15,16 @@ from tcn_migrate.errors import ContainerError, quoted
 
 Json = dict[str, Any]
 
+Array = np.ndarray[Any, Any]
+
 Layout = Literal["store", "names", "saver", "graph"]
 """How arrays are named. `store`: Keras's own weight store (`layers/dense/vars/0`). `names`: HDF5 groups by layer name,
 then variable names (`dense/dense/kernel:0`). `saver`: variable names alone (TensorFlow 1's Saver). `graph`: edges of
 TensorFlow's object graph; the stored keys are no paths."""
+
+
+Box = tuple[int, ...]
+"""An index where a box of values begins in an array, or the shape of the box."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,17 @@ class StoredArray:
         stored_bytes: how many bytes the file really spends on it.
         flaw: why the values cannot be trusted (a link out of the file, never written, an odd filter), or None. An
             array that nobody needs may have a flaw; one that is claimed may not.
-        contiguous: it lies in the file in one piece and unpacked.
+        part: returns the values of a box, given the index where it begins and its shape, with the errors of `read`; None
+            unless the array lies in the file in one piece and unpacked.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    read: Callable[[], np.ndarray[Any, Any]] = field(repr=False, compare=False)
+    read: Callable[[], Array] = field(repr=False, compare=False)
     stored_bytes: int = 0
     flaw: str | None = None
-    contiguous: bool = False
+    part: Callable[[Box, Box], Array] | None = field(default=None, repr=False, compare=False)
 
 
 def is_floating(array: StoredArray) -> bool:

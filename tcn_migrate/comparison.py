@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tcn_migrate.checkpoint import Array
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.errors import MigrationError, foreseen, quoted
 from tcn_migrate.limits import DEFAULT_BYTES, check_source
 from tcn_migrate.migration import plan as plan_of
-from tcn_migrate.moves import Array, Plan
+from tcn_migrate.moves import Plan
 from tcn_migrate.naming.entries import spoken
 from tcn_migrate.recovery.files import read_recorded
 from tcn_migrate.verify import scale_of

@@ -8,13 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import ContainerError, MigrationError, foreseen, quoted
 from tcn_migrate.limits import DEFAULT_BYTES, check_source
-from tcn_migrate.moves import Array, Move, Plan
+from tcn_migrate.moves import Plan
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.outcome import Outcome
 from tcn_migrate.planning import Choices, make_plan
@@ -90,18 +88,8 @@ def migrate(
 
         decided, recovery = recover(decided, losses, means, custom_objects, said)
     evidence, model = None, None
-    odd: list[Address] = []
     with new_file(new, overwrite=overwrite) as temporary, foreseen():
-        count = 0
-
-        def written(move: Move, values: Array) -> None:
-            nonlocal count
-            count += 1
-            if not _finite(values):
-                odd.append(move.address)
-            said("writing", count, len(decided.moves))
-
-        write_keras(decided, temporary, written)
+        odd = write_keras(decided, temporary, lambda count: said("writing", count, len(decided.moves)))
         if verify:
             from tcn_migrate.verify import verify as prove
 
@@ -111,12 +99,6 @@ def migrate(
     if odd:
         decided = replace(decided, warnings=(*decided.warnings, _not_finite(odd)))
     return Outcome(new, decided, evidence, recovery, dict(custom_objects or {}), model)
-
-
-def _finite(values: Array) -> bool:
-    """Whether no value is NaN or infinite: seen in one quick pass, if the sum does not overflow."""
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
 def _not_finite(addresses: list[Address]) -> str:

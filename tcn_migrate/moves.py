@@ -5,20 +5,22 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from tcn_migrate.checkpoint import Json, Origin, StoredArray
+from tcn_migrate.checkpoint import Array, Box, Json, Origin, StoredArray
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import NamingError
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.tcn.reading import TCNReading
 
-Array = np.ndarray[Any, Any]
+PIECE = 1 << 21
+"""How many values of a large array are held at a time."""
 Grade = Literal["copied", "folded", "rescaled", "refitted", "measured", "initialized"]
 
 
@@ -56,6 +58,34 @@ class Move:
                 "has another shape than its header", address=spoken(self.address), expected=self.shape, found=made.shape
             )
         return made
+
+    def pieces(self) -> Iterator[tuple[Box, Array]]:
+        """The variable's values, read now and piece by piece where they are a copy, so that none is ever held whole.
+
+        Returns:
+            Where each piece begins, and its values; in C order.
+
+        Raises:
+            NamingError: as `values`.
+        """
+        part = self.sources[0].part if self.grade == "copied" and self.sources else None
+        if part is None or self.sources[0].shape != self.shape or math.prod(self.shape) <= PIECE:
+            yield (0,) * len(self.shape), self.values()
+            return
+        for start, shape in _boxes(self.shape, PIECE):
+            yield start, part(start, shape)
+
+
+def _boxes(shape: Box, most: int) -> Iterator[tuple[Box, Box]]:
+    """An array cut into boxes of at most so many values, each of which lies in one piece: where it begins, its shape."""
+    axis = 0  # the first one of which a single index has few enough values
+    while math.prod(shape[axis + 1 :]) > most:
+        axis += 1
+    below = shape[axis + 1 :]
+    height = most // math.prod(below)
+    for above in np.ndindex(shape[:axis]):
+        for first in range(0, shape[axis], height):
+            yield (*above, first, *(0 for _ in below)), (*(1 for _ in above), min(height, shape[axis] - first), *below)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tcn_migrate.checkpoint import StoredArray
+from tcn_migrate.checkpoint import Array, Box, StoredArray
 from tcn_migrate.containers.bounds import (
     ALWAYS_ALLOWED,
     DEEPEST_GROUP,
@@ -28,6 +28,8 @@ from tcn_migrate.containers.bounds import (
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
 SAFE_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
+_FLOAT32 = np.dtype("<f4")
+_NUMBERS = {"i": "int", "u": "uint", "f": "float"}
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises for a file that is cut off or lies about itself."""
 
@@ -105,38 +107,38 @@ def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterat
         ContainerError: damaged.
     """
     seen: set[tuple[int, int]] = set()
-    stack: list[tuple[tuple[str, ...], h5py.Group]] = [(above, root)]
+    stack: list[tuple[tuple[str, ...], h5py.h5g.GroupID]] = [(above, root.id)]
     count = 0
     while stack:
         path, group = stack.pop()
         if len(path) > DEEPEST_GROUP:
             raise UnsafeError("groups are nested too deeply", address=what, expected=f"at most {DEEPEST_GROUP} levels")
+        keys: list[bytes] = []
         try:
-            place = h5py.h5o.get_info(group.id)
+            place = h5py.h5o.get_info(group)
             if (place.fileno, place.addr) in seen:
                 continue
             seen.add((place.fileno, place.addr))
-            names = [as_text(name) for name in group]
+            group.links.iterate(keys.append)
         except _BROKEN:
             raise ContainerError("a group is damaged", address=f"{what}: {quoted('/'.join(path))}") from None
-        for name in names:
+        for key in keys:
             count += 1
             if count > MOST_OBJECTS:
                 raise UnsafeError("too many groups and arrays", address=what, expected=f"at most {MOST_OBJECTS}")
-            below = (*path, name)
+            below = (*path, as_text(key))
             try:
-                key = name.encode("utf-8", "surrogateescape")
-                link = group.id.links.get_info(key).type
+                link = group.links.get_info(key).type
                 if link != h5py.h5l.TYPE_HARD:
                     kind = "a soft link" if link == h5py.h5l.TYPE_SOFT else "an external link"
                     yield below, _flawed(below, f"is {kind}; everything must be in the file itself")
                     continue
-                thing = h5py.h5o.open(group.id, key)
+                thing = h5py.h5o.open(group, key)
             except _BROKEN:
                 yield below, _flawed(below, "is damaged")
                 continue
             if isinstance(thing, h5py.h5g.GroupID):
-                stack.append((below, h5py.Group(thing)))
+                stack.append((below, thing))
             elif isinstance(thing, h5py.h5d.DatasetID):
                 yield below, _stored_array("/".join(below), thing)
 
@@ -147,7 +149,7 @@ def as_text(name: str | bytes) -> str:
 
 
 def _flawed(path: tuple[str, ...], flaw: str) -> StoredArray:
-    def read() -> np.ndarray[Any, Any]:
+    def read() -> Array:
         raise UnsafeError(flaw, address=quoted("/".join(path)))
 
     return StoredArray("/".join(path), (), "float32", read, 0, flaw)
@@ -156,7 +158,9 @@ def _flawed(path: tuple[str, ...], flaw: str) -> StoredArray:
 def _stored_array(name: str, dataset: h5py.h5d.DatasetID) -> StoredArray:
     """The header of one dataset, each part of it asked for once, and a way to its values."""
     try:
-        space, kind, properties = dataset.get_space(), dataset.dtype, dataset.get_create_plist()
+        space, properties = dataset.get_space(), dataset.get_create_plist()
+        # h5py makes a NumPy dtype anew for each array, which takes as long as all else here, and they are all the same.
+        kind = _FLOAT32 if dataset.get_type().equal(h5py.h5t.IEEE_F32LE) else dataset.dtype
         stored, layout = int(dataset.get_storage_size()), properties.get_layout()
         shape: tuple[int, ...] = ()
         flaw: str | None = "has no values"
@@ -169,21 +173,36 @@ def _stored_array(name: str, dataset: h5py.h5d.DatasetID) -> StoredArray:
     if flaw is None and dtype == "":
         flaw = f"holds values of type {quoted(kind, 40)}, which is no number that Keras stores"
 
-    def read() -> np.ndarray[Any, Any]:
-        if flaw:
-            raise UnsafeError(flaw, address=quoted(name))
-        try:
-            values = np.empty(shape, kind)
-            if values.size:
-                dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-        except _BROKEN:
-            raise ContainerError("its bytes are damaged", address=quoted(name)) from None
-        if dtype == "bfloat16":
-            bits = np.frombuffer(values.tobytes(), "<u2").astype("<u4") << 16
-            return np.asarray(bits.view("<f4").reshape(shape))
-        return np.asarray(values, dtype=values.dtype.newbyteorder("=")).reshape(shape)
+    def read() -> Array:
+        return _values(dataset, name, kind, flaw, shape, None)
 
-    return StoredArray(name, shape, dtype or "float32", read, stored, flaw, layout == h5py.h5d.CONTIGUOUS)
+    def part(start: Box, size: Box) -> Array:
+        return _values(dataset, name, kind, flaw, size, start)
+
+    contiguous = flaw is None and layout == h5py.h5d.CONTIGUOUS and shape != ()
+    return StoredArray(name, shape, dtype or "float32", read, stored, flaw, part if contiguous else None)
+
+
+def _values(
+    dataset: h5py.h5d.DatasetID, name: str, kind: np.dtype[Any], flaw: str | None, shape: Box, start: Box | None
+) -> Array:
+    """All values, which have this shape, or those of the box of this shape that begins at `start`."""
+    if flaw:
+        raise UnsafeError(flaw, address=quoted(name))
+    try:
+        values = np.empty(shape, kind)
+        if start is not None:
+            there = dataset.get_space()
+            there.select_hyperslab(start, shape)
+            dataset.read(h5py.h5s.create_simple(shape), there, values)
+        elif values.size:
+            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    except _BROKEN:
+        raise ContainerError("its bytes are damaged", address=quoted(name)) from None
+    if kind.kind == "V":
+        bits = np.frombuffer(values.tobytes(), "<u2").astype("<u4") << 16
+        return bits.view("<f4").reshape(shape)
+    return np.asarray(values, dtype=kind.newbyteorder("="))
 
 
 def _dtype(dataset: h5py.h5d.DatasetID, kind: np.dtype[Any]) -> str:
@@ -191,7 +210,7 @@ def _dtype(dataset: h5py.h5d.DatasetID, kind: np.dtype[Any]) -> str:
     if two_bytes and attribute(h5py.Dataset(dataset), "dtype", "dtype") == "bfloat16":
         return "bfloat16"
     if kind.kind in "iu" or (kind.kind == "f" and kind.itemsize in (2, 4, 8)):
-        return str(kind.newbyteorder("=").name)
+        return f"{_NUMBERS[kind.kind]}{8 * kind.itemsize}"
     return "bool" if kind.kind == "b" else ""
 
 

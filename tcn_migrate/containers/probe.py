@@ -139,7 +139,7 @@ def read_everything(path: Path, seconds: int) -> int:
     largest = max(ALWAYS_ALLOWED, LARGEST_EXPANSION * path.stat().st_size)
     for array in checkpoint.arrays.values():
         size = 8 * math.prod(array.shape)
-        if array.flaw is None and size <= largest and not (array.contiguous and array.stored_bytes > MIB):
+        if array.flaw is None and size <= largest and not (array.part and array.stored_bytes > MIB):
             bound(4 * size)
             try:
                 array.read()
