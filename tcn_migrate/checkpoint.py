@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -40,7 +41,7 @@ class StoredArray:
         stored_bytes: how many bytes the file really spends on it.
         flaw: why the values cannot be trusted (a link out of the file, never written, an odd filter), or None. An
             array that nobody needs may have a flaw; one that is claimed may not.
-        part: returns the values of a box, given the index where it begins and its shape, with the errors of `read`; None
+        part: returns the values of a box, given where it begins and its shape, with the errors of `read`; None
             unless the array lies in the file in one piece and unpacked.
     """
 
@@ -100,6 +101,85 @@ def tree_of(paths: Mapping[tuple[str, ...], StoredArray]) -> PathNode:
 
 
 @dataclass(frozen=True)
+class Checksum:
+    """The CRC-32 of some bytes of a file.
+
+    Attributes:
+        of: what the bytes are called.
+        start, size: where they lie.
+        value: what it should be.
+    """
+
+    of: str
+    start: int
+    size: int
+    value: int
+
+    def over(self, value: int, piece: memoryview, position: int) -> int:
+        """The checksum so far, `value`, and on over what these bytes have in common with a piece of the file."""
+        first = max(0, self.start - position)
+        return zlib.crc32(piece[first : max(first, self.start + self.size - position)], value)
+
+    def compare(self, value: int) -> None:
+        """Compares what was found.
+
+        Raises:
+            ContainerError: it is another.
+        """
+        if value != self.value:
+            raise ContainerError("is damaged: its checksum does not agree", address=self.of)
+
+
+_READING = threading.Lock()
+_CHUNK = 1 << 20
+"""Bytes read at a time: into the same place, which stays in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """All bytes that a checkpoint is made of.
+
+    Attributes:
+        files: that are read, in order of name.
+        checksum: what an archive says of the bytes of its weights, or None.
+    """
+
+    files: tuple[Path, ...]
+    checksum: Checksum | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The hash over the bytes of the files, in this order; they are read for it when it is first asked for.
+
+        Raises:
+            ContainerError: one of them is no longer there, or does not agree with its checksum.
+        """
+        with _READING:  # one thread reads, and another that asks meanwhile waits
+            return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
+        import hashlib  # loads a library that nothing else here needs
+
+        digest, checksum = hashlib.sha256(), 0
+        buffer = memoryview(bytearray(_CHUNK))
+        for path in self.files:
+            try:
+                with path.open("rb", buffering=0) as file:
+                    position = 0
+                    while size := file.readinto(buffer):
+                        digest.update(buffer[:size])
+                        if self.checksum is not None:
+                            checksum = self.checksum.over(checksum, buffer[:size], position)
+                        position += size
+            except OSError as error:
+                raise ContainerError(f"can no longer be read ({error.strerror})", address=quoted(path.name)) from None
+        if self.checksum is not None:
+            self.checksum.compare(checksum)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where a checkpoint came from.
 
@@ -107,31 +187,20 @@ class Origin:
         path: as the user gave it.
         container: "keras zip", "hdf5 model", "hdf5 weights", "store weights", "savedmodel", "tf checkpoint".
         keras_version: as the file says it, or None.
-        files: all that is read, in order of name.
+        content: its bytes.
         backend: as the file says it, or None.
     """
 
     path: str
     container: str
     keras_version: str | None
-    files: tuple[Path, ...]
+    content: Content
     backend: str | None = None
 
-    @cached_property
+    @property
     def sha256(self) -> str:
-        """The hash over the bytes of the files, in this order; they are read for it when it is first asked for.
-
-        Raises:
-            ContainerError: one of them is no longer there.
-        """
-        digest = hashlib.sha256()
-        for path in self.files:
-            try:
-                with path.open("rb", buffering=0) as file:
-                    hashlib.file_digest(file, lambda: digest)
-            except OSError as error:
-                raise ContainerError(f"can no longer be read ({error.strerror})", address=quoted(path.name)) from None
-        return digest.hexdigest()
+        """The hash of its bytes; `Content.sha256`."""
+        return self.content.sha256
 
 
 @dataclass(frozen=True)

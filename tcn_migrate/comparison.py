@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tcn_migrate.checkpoint import Array
-from tcn_migrate.containers import read_checkpoint
+from tcn_migrate.containers import open_checkpoint
 from tcn_migrate.errors import MigrationError, foreseen, quoted
 from tcn_migrate.limits import DEFAULT_BYTES, check_source
 from tcn_migrate.migration import plan as plan_of
@@ -65,7 +65,8 @@ def compare_variables(
     with foreseen():
         check_source(new, max_bytes)
         target = _target_of(new)
-        arrays = dict(read_checkpoint(new).arrays)
+        with open_checkpoint(new) as checkpoint:
+            arrays = dict(checkpoint.arrays)
     plan = plan_of(
         old,
         architecture=architecture,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tcn_migrate.containers import read_checkpoint
+from tcn_migrate.checkpoint import Checkpoint
+from tcn_migrate.containers import open_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import ContainerError, MigrationError, foreseen, quoted
 from tcn_migrate.limits import DEFAULT_BYTES, check_source
@@ -70,32 +72,25 @@ def migrate(
     new = Path(output) if output is not None else default_output(source)
     check_output(source, new, overwrite=overwrite)
     said = progress or (lambda phase, done, total: None)
-    decided = plan(
-        source,
-        architecture=architecture,
-        target=target,
-        last_step=last_step,
-        custom_objects=custom_objects,
-        drop_optimizer=drop_optimizer,
-        max_bytes=max_bytes,
-    )
     means = Means(reference, calibration, reinitialize, remeasure, keep_suspect)
-    with foreseen():
-        decided, losses = settle(decided, examine(decided), means)
-    recovery = None
-    if losses:
-        from tcn_migrate.recovery.recover import recover
+    recovery, evidence, model = None, None, None
+    with _checkpoint(source, architecture, max_bytes) as checkpoint:
+        with _reading(path):
+            choices = _choices(target, last_step, custom_objects, drop_optimizer, max_bytes)
+            decided = make_plan(checkpoint, choices)
+            decided, losses = settle(decided, examine(decided), means)
+        if losses:
+            from tcn_migrate.recovery.recover import recover
 
-        decided, recovery = recover(decided, losses, means, custom_objects, said)
-    evidence, model = None, None
-    with new_file(new, overwrite=overwrite) as temporary, foreseen():
-        odd = write_keras(decided, temporary, lambda count: said("writing", count, len(decided.moves)))
-        if verify:
-            from tcn_migrate.verify import verify as prove
+            decided, recovery = recover(decided, losses, means, custom_objects, said)
+        with new_file(new, overwrite=overwrite) as temporary, foreseen():
+            odd = write_keras(decided, temporary, lambda count: said("writing", count, len(decided.moves)))
+            if verify:
+                from tcn_migrate.verify import verify as prove
 
-            said("verifying", 0, 1)
-            evidence, model = prove(temporary, decided, custom_objects)
-            said("verifying", 1, 1)
+                said("verifying", 0, 1)
+                evidence, model = prove(temporary, decided, custom_objects)
+                said("verifying", 1, 1)
     if odd:
         decided = replace(decided, warnings=(*decided.warnings, _not_finite(odd)))
     return Outcome(new, decided, evidence, recovery, dict(custom_objects or {}), model)
@@ -122,18 +117,38 @@ def plan(
     Raises:
         MigrationError: it would stop, and why.
     """
-    try:
-        with foreseen():
+    with _checkpoint(path, architecture, max_bytes) as checkpoint, _reading(path):
+        return make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
+
+
+@contextlib.contextmanager
+def _checkpoint(path: PathLike, architecture: PathLike | None, max_bytes: int) -> Iterator[Checkpoint]:
+    """The source, opened."""
+    with contextlib.ExitStack() as stack:
+        with _reading(path):
             config = None if architecture is None else read_architecture(Path(architecture))
             check_source(Path(path), max_bytes)
-            checkpoint = read_checkpoint(Path(path), config)
-            own = custom_objects or {}
-            derived = frozenset(name for name, thing in own.items() if _is_derived_from_tcn(thing))
-            choices = Choices(target, last_step, frozenset(own), derived, drop_optimizer, max_bytes)
-            return make_plan(checkpoint, choices)
+            checkpoint = stack.enter_context(open_checkpoint(Path(path), config))
+        yield checkpoint
+
+
+@contextlib.contextmanager
+def _reading(path: PathLike) -> Iterator[None]:
+    """Whatever goes wrong in here is the source's doing, and is said as a MigrationError."""
+    try:
+        with foreseen():
+            yield
     except OSError as error:  # it vanished, or the disk or the network under it failed
         reason = error.strerror or type(error).__name__
         raise ContainerError(f"cannot be read ({reason})", address=quoted(path)) from None
+
+
+def _choices(
+    target: str, last_step: bool, custom_objects: Mapping[str, Any] | None, drop_optimizer: bool, max_bytes: int
+) -> Choices:
+    own = custom_objects or {}
+    derived = frozenset(name for name, thing in own.items() if _is_derived_from_tcn(thing))
+    return Choices(target, last_step, frozenset(own), derived, drop_optimizer, max_bytes)
 
 
 def _is_derived_from_tcn(thing: Any) -> bool:

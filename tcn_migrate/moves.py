@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -77,7 +77,7 @@ class Move:
 
 
 def _boxes(shape: Box, most: int) -> Iterator[tuple[Box, Box]]:
-    """An array cut into boxes of at most so many values, each of which lies in one piece: where it begins, its shape."""
+    """An array cut into boxes of at most so many values, each in one piece: where it begins, and its shape."""
     axis = 0  # the first one of which a single index has few enough values
     while math.prod(shape[axis + 1 :]) > most:
         axis += 1

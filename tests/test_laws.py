@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tcn_migrate
+from tcn_migrate.checkpoint import Content
 from tcn_migrate.errors import DecisionNeeded, MigrationError, NamingError, VerificationError
 from tcn_migrate.moves import Plan
 from tcn_migrate.verify import verify
@@ -64,7 +65,7 @@ def test_neither_the_counter_nor_the_order_of_writing_changes_the_new_file(
         old, new = tmp_path / f"{number}-old.keras", tmp_path / f"{number}-new.keras"
         write(network, old)
         plan = tcn_migrate.plan(old)
-        write_keras(replace(plan, origin=replace(plan.origin, files=())), new)
+        write_keras(replace(plan, origin=replace(plan.origin, content=Content(()))), new)
         files.append(new.read_bytes())
     assert files[0] == files[1]
 

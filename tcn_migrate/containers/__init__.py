@@ -5,16 +5,19 @@ Each container is a module with two functions, `matches(path)` and `read(path, a
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from tcn_migrate.checkpoint import Checkpoint, Json
 from tcn_migrate.containers import probe
 from tcn_migrate.containers.architecture import find_architecture, read_architecture
-from tcn_migrate.errors import ArchitectureNeeded, ContainerError, quoted
+from tcn_migrate.errors import ArchitectureNeeded, ContainerError, MigrationError, quoted
 
 _CONTAINERS = ("keras_zip", "h5", "saved_model", "tf_checkpoint")
 _OF_HDF5 = ("keras_zip", "h5")
@@ -30,6 +33,27 @@ _STRANGERS = {
     b"\x28\xb5\x2f\xfd": "a zstandard archive",
     b"TFL3": "a TensorFlow Lite model",
 }
+
+
+@contextlib.contextmanager
+def open_checkpoint(path: Path, architecture: Json | None = None) -> Iterator[Checkpoint]:
+    """`read_checkpoint`, and beside what is then done with the checkpoint its bytes are read through once.
+
+    That makes its hash and compares its archive's checksum. If they do not agree, this is what is raised in the end,
+    whatever else was found: it may have come of the damage.
+
+    Args:
+        path, architecture: as for `read_checkpoint`.
+    """
+    checkpoint = read_checkpoint(path, architecture)
+    with ThreadPoolExecutor(1) as beside:
+        read_through = beside.submit(lambda: checkpoint.origin.content.sha256)
+        try:
+            yield checkpoint
+        except MigrationError:
+            read_through.result()
+            raise
+        read_through.result()
 
 
 def read_checkpoint(path: Path, architecture: Json | None = None) -> Checkpoint:

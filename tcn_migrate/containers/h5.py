@@ -13,7 +13,7 @@ from typing import Any
 
 import h5py
 
-from tcn_migrate.checkpoint import Checkpoint, Json, Origin, StoredArray, tree_of
+from tcn_migrate.checkpoint import Checkpoint, Content, Json, Origin, StoredArray, tree_of
 from tcn_migrate.containers.bounds import MOST_OBJECTS, parse_json, parse_model
 from tcn_migrate.containers.hdf5 import attribute, datasets, open_hdf5, text_list
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, NamingError, UnsafeError, quoted
@@ -97,7 +97,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         arrays=arrays,
         layout="names" if layout == "names" else "store",
         root=tree_of(paths),
-        origin=Origin(str(path), container, version if isinstance(version, str) else None, (path,)),
+        origin=Origin(str(path), container, version if isinstance(version, str) else None, Content((path,))),
         training=parsed if isinstance(parsed, dict) else None,
     )
 

@@ -11,11 +11,10 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, cast
 
-from tcn_migrate.checkpoint import Checkpoint, Json, Origin, tree_of
+from tcn_migrate.checkpoint import Checkpoint, Checksum, Content, Json, Origin, tree_of
 from tcn_migrate.containers.bounds import (
     ALWAYS_ALLOWED,
     LARGEST_EXPANSION,
@@ -26,7 +25,7 @@ from tcn_migrate.containers.bounds import (
 )
 from tcn_migrate.containers.hdf5 import datasets, open_hdf5
 from tcn_migrate.containers.window import Window
-from tcn_migrate.errors import ContainerError, UnsafeError, quoted
+from tcn_migrate.errors import ContainerError, MigrationError, UnsafeError, quoted
 
 _LARGEST_DIRECTORY = 8 * MIB
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -56,27 +55,30 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         ContainerError: cut off, damaged, members missing, or two of one name.
         UnsafeError: a member that is a link, or far larger than what is stored.
     """
-    archive, members = _opened(path)
-    weights = members[WEIGHTS]
-    # Where it is not stored as it is, inflating it compares the checksum.
-    if _stored(weights) and _window(path, archive, weights).crc32() != weights.CRC:
-        raise ContainerError("is damaged: its checksum does not agree", address=WEIGHTS)
-    return _content(path, archive, members)
+    try:
+        return unchecked(path)
+    except MigrationError:
+        compare_checksum(path)  # which says where it came from
+        raise
 
 
 def unchecked(path: Path) -> Checkpoint:
-    """The same, without the pass over all bytes that compares their checksum."""
-    return _content(path, *_opened(path))
-
-
-def _content(path: Path, archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]) -> Checkpoint:
+    """The same; but of what is wrong with it, damage need not be the first that is said."""
+    archive, members = _opened(path)
     config = parse_model(_text(archive, members[CONFIG]), CONFIG)
     metadata: Json = {}
     if METADATA in members:
         parsed = parse_json(_text(archive, members[METADATA]), METADATA)
         metadata = parsed if isinstance(parsed, dict) else {}
     version = metadata.get("keras_version")
-    weights = open_hdf5(_weights(path, archive, members[WEIGHTS]), WEIGHTS)
+    member, checksum = members[WEIGHTS], None
+    if _stored(member):
+        window = _window(path, archive, member)
+        source: io.BufferedIOBase = io.BufferedReader(window, 1 << 16)
+        checksum = _checksum(member, window)
+    else:
+        source = _inflated(archive, member)
+    weights = open_hdf5(source, WEIGHTS)
     paths = dict(datasets(weights, WEIGHTS))
     training = config.get("compile_config")
     return Checkpoint(
@@ -84,9 +86,28 @@ def _content(path: Path, archive: zipfile.ZipFile, members: Mapping[str, zipfile
         arrays={array.name: array for array in paths.values()},
         layout="store",
         root=tree_of(paths),
-        origin=Origin(str(path), "keras zip", version if isinstance(version, str) else None, (path,)),
+        origin=Origin(
+            str(path), "keras zip", version if isinstance(version, str) else None, Content((path,), checksum)
+        ),
         training=training if isinstance(training, dict) else None,
     )
+
+
+def compare_checksum(path: Path) -> None:
+    """Compares the checksum of the weights, if they are stored as they are; else inflating them does so.
+
+    Raises:
+        ContainerError: it does not agree.
+    """
+    archive, members = _opened(path)
+    weights = members[WEIGHTS]
+    if _stored(weights):
+        window = _window(path, archive, weights)
+        _checksum(weights, window).compare(window.crc32())
+
+
+def _checksum(member: zipfile.ZipInfo, window: Window) -> Checksum:
+    return Checksum(member.filename, window.start, window.size, member.CRC)
 
 
 def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
@@ -163,10 +184,8 @@ def _text(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     return text
 
 
-def _weights(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> io.BufferedIOBase:
-    """The weights as a seekable file: in place if they are stored, else inflated into an unnamed temporary file."""
-    if _stored(member):
-        return io.BufferedReader(_window(path, archive, member), 1 << 16)
+def _inflated(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> io.BufferedIOBase:
+    """The weights in an unnamed temporary file."""
     try:
         with archive.open(member) as stream:
             limit = max(ALWAYS_ALLOWED, LARGEST_EXPANSION * member.compress_size)

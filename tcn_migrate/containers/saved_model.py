@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tcn_migrate.checkpoint import Checkpoint, Json, Origin
+from tcn_migrate.checkpoint import Checkpoint, Content, Json, Origin
 from tcn_migrate.containers.bounds import LARGEST_JSON, parse_json, parse_model
 from tcn_migrate.containers.folder import has_member, member, read_member
 from tcn_migrate.containers.object_graph import models_below, parse_children, parse_object_graph, root_node
@@ -93,7 +93,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         path=str(path),
         container=CONTAINER,
         keras_version=stored_version(model or config),
-        files=tuple(member(folder, name) for name in sorted((*files, *bundle.files()))),
+        content=Content(tuple(member(folder, name) for name in sorted((*files, *bundle.files())))),
     )
     training = _plain((model or {}).get("training_config"))
     return assemble(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tcn_migrate.checkpoint import Checkpoint, Json, Node, Origin, tree_of
+from tcn_migrate.checkpoint import Checkpoint, Content, Json, Node, Origin, tree_of
 from tcn_migrate.containers.folder import has_member, member, read_member
 from tcn_migrate.containers.object_graph import GraphNode, model_children, models_below, parse_object_graph, root_node
 from tcn_migrate.containers.tensor_bundle import TensorBundle, is_bundle_index, read_bundle
@@ -61,7 +61,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
             path=str(path),
             container=CONTAINER,
             keras_version=stored_version(architecture),
-            files=tuple(member(folder, name) for name in sorted(bundle.files())),
+            content=Content(tuple(member(folder, name) for name in sorted(bundle.files()))),
         ),
     )
 

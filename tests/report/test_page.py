@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import tcn_migrate
-from tcn_migrate.checkpoint import Origin, StoredArray
+from tcn_migrate.checkpoint import Content, Origin, StoredArray
 from tcn_migrate.cli.main import main
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import MigrationError
@@ -57,7 +57,7 @@ def hostile_outcome(tmp_path: Path) -> Outcome:
     array = StoredArray(EVIL, (2,), "float32", lambda: np.ones(2, np.float32))
     layer = {"module": EVIL, "class_name": EVIL, "config": {"name": EVIL}, "name": EVIL, "inbound_nodes": []}
     plan = Plan(
-        origin=Origin(EVIL, EVIL, EVIL, (), EVIL),
+        origin=Origin(EVIL, EVIL, EVIL, Content(()), EVIL),
         target="layer",
         config={"class_name": "Functional", "config": {"layers": [layer]}},
         moves=(
