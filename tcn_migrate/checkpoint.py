@@ -102,37 +102,35 @@ def tree_of(paths: Mapping[tuple[str, ...], StoredArray]) -> PathNode:
 
 @dataclass(frozen=True)
 class Checksum:
-    """The CRC-32 of some bytes of a file.
+    """The CRC-32 that an archive has of some bytes in it.
 
     Attributes:
+        path: of the archive.
         of: what the bytes are called.
         start, size: where they lie.
         value: what it should be.
     """
 
+    path: Path
     of: str
     start: int
     size: int
     value: int
 
-    def over(self, value: int, piece: memoryview, position: int) -> int:
-        """The checksum so far, `value`, and on over what these bytes have in common with a piece of the file."""
-        first = max(0, self.start - position)
-        return zlib.crc32(piece[first : max(first, self.start + self.size - position)], value)
-
-    def compare(self, value: int) -> None:
-        """Compares what was found.
+    def compare(self) -> None:
+        """Reads the bytes.
 
         Raises:
-            ContainerError: it is another.
+            ContainerError: their checksum is another, or they are no longer there.
         """
+        value, left = 0, self.size
+        for piece in _pieces(self.path, self.start):
+            value = zlib.crc32(piece[:left], value)
+            left -= min(left, len(piece))
+            if not left:
+                break
         if value != self.value:
             raise ContainerError("is damaged: its checksum does not agree", address=self.of)
-
-
-_READING = threading.Lock()
-_CHUNK = 1 << 20
-"""Bytes read at a time: into the same place, which stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -152,31 +150,51 @@ class Content:
         """The hash over the bytes of the files, in this order; they are read for it when it is first asked for.
 
         Raises:
-            ContainerError: one of them is no longer there, or does not agree with its checksum.
+            ContainerError: one of them is no longer there.
         """
-        with _READING:  # one thread reads, and another that asks meanwhile waits
+        with _HASHING:  # one thread reads, and another that asks meanwhile waits
             return self._sha256
 
     @cached_property
     def _sha256(self) -> str:
         import hashlib  # loads a library that nothing else here needs
 
-        digest, checksum = hashlib.sha256(), 0
-        buffer = memoryview(bytearray(_CHUNK))
+        digest = hashlib.sha256()
         for path in self.files:
-            try:
-                with path.open("rb", buffering=0) as file:
-                    position = 0
-                    while size := file.readinto(buffer):
-                        digest.update(buffer[:size])
-                        if self.checksum is not None:
-                            checksum = self.checksum.over(checksum, buffer[:size], position)
-                        position += size
-            except OSError as error:
-                raise ContainerError(f"can no longer be read ({error.strerror})", address=quoted(path.name)) from None
-        if self.checksum is not None:
-            self.checksum.compare(checksum)
+            for piece in _pieces(path):
+                digest.update(piece)
         return digest.hexdigest()
+
+    def compare(self) -> None:
+        """Compares the checksum, once.
+
+        Raises:
+            ContainerError: it does not agree.
+        """
+        with _COMPARING:
+            return self._compared
+
+    @cached_property
+    def _compared(self) -> None:
+        if self.checksum is not None:
+            self.checksum.compare()
+
+
+_HASHING, _COMPARING = threading.Lock(), threading.Lock()
+_PIECE = 1 << 18
+"""Bytes read at a time: into the same place, which stays in the processor's cache."""
+
+
+def _pieces(path: Path, start: int = 0) -> Iterator[memoryview]:
+    """The bytes of a file from `start` on; each piece is gone when the next one is asked for."""
+    buffer = memoryview(bytearray(_PIECE))
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(start)
+            while size := file.readinto(buffer):
+                yield buffer[:size]
+    except OSError as error:
+        raise ContainerError(f"can no longer be read ({error.strerror})", address=quoted(path.name)) from None
 
 
 @dataclass(frozen=True)
@@ -199,7 +217,12 @@ class Origin:
 
     @property
     def sha256(self) -> str:
-        """The hash of its bytes; `Content.sha256`."""
+        """The hash of its bytes.
+
+        Raises:
+            ContainerError: they are damaged, or no longer there.
+        """
+        self.content.compare()
         return self.content.sha256
 
 

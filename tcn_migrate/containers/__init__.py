@@ -46,14 +46,16 @@ def open_checkpoint(path: Path, architecture: Json | None = None) -> Iterator[Ch
         path, architecture: as for `read_checkpoint`.
     """
     checkpoint = read_checkpoint(path, architecture)
-    with ThreadPoolExecutor(1) as beside:
-        read_through = beside.submit(lambda: checkpoint.origin.content.sha256)
+    content = checkpoint.origin.content
+    with ThreadPoolExecutor(2) as beside:
+        beside.submit(lambda: content.sha256)
+        beside.submit(content.compare)
         try:
             yield checkpoint
         except MigrationError:
-            read_through.result()
+            content.compare()
             raise
-        read_through.result()
+        content.compare()
 
 
 def read_checkpoint(path: Path, architecture: Json | None = None) -> Checkpoint:

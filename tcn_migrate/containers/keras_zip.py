@@ -71,24 +71,16 @@ def unchecked(path: Path) -> Checkpoint:
         parsed = parse_json(_text(archive, members[METADATA]), METADATA)
         metadata = parsed if isinstance(parsed, dict) else {}
     version = metadata.get("keras_version")
-    member, checksum = members[WEIGHTS], None
-    if _stored(member):
-        window = _window(path, archive, member)
-        source: io.BufferedIOBase = io.BufferedReader(window, 1 << 16)
-        checksum = _checksum(member, window)
-    else:
-        source = _inflated(archive, member)
-    weights = open_hdf5(source, WEIGHTS)
+    weights = open_hdf5(_weights(path, archive, members[WEIGHTS]), WEIGHTS)
     paths = dict(datasets(weights, WEIGHTS))
     training = config.get("compile_config")
+    content = Content((path,), _checksum(path, archive, members[WEIGHTS]))
     return Checkpoint(
         config=config,
         arrays={array.name: array for array in paths.values()},
         layout="store",
         root=tree_of(paths),
-        origin=Origin(
-            str(path), "keras zip", version if isinstance(version, str) else None, Content((path,), checksum)
-        ),
+        origin=Origin(str(path), "keras zip", version if isinstance(version, str) else None, content),
         training=training if isinstance(training, dict) else None,
     )
 
@@ -100,14 +92,16 @@ def compare_checksum(path: Path) -> None:
         ContainerError: it does not agree.
     """
     archive, members = _opened(path)
-    weights = members[WEIGHTS]
-    if _stored(weights):
-        window = _window(path, archive, weights)
-        _checksum(weights, window).compare(window.crc32())
+    checksum = _checksum(path, archive, members[WEIGHTS])
+    if checksum is not None:
+        checksum.compare()
 
 
-def _checksum(member: zipfile.ZipInfo, window: Window) -> Checksum:
-    return Checksum(member.filename, window.start, window.size, member.CRC)
+def _checksum(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Checksum | None:
+    if not _stored(member):
+        return None
+    window = _window(path, archive, member)
+    return Checksum(path, member.filename, window.start, window.size, member.CRC)
 
 
 def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
@@ -184,8 +178,10 @@ def _text(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     return text
 
 
-def _inflated(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> io.BufferedIOBase:
-    """The weights in an unnamed temporary file."""
+def _weights(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> io.BufferedIOBase:
+    """The weights as a seekable file: in place if they are stored, else inflated into an unnamed temporary file."""
+    if _stored(member):
+        return io.BufferedReader(_window(path, archive, member), 1 << 16)
     try:
         with archive.open(member) as stream:
             limit = max(ALWAYS_ALLOWED, LARGEST_EXPANSION * member.compress_size)
