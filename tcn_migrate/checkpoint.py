@@ -145,9 +145,8 @@ class Content:
     files: tuple[Path, ...]
     checksum: Checksum | None = None
 
-    @property
-    def sha256(self) -> str:
-        """The hash over the bytes of the files, in this order; they are read for it when it is first asked for.
+    def hash(self) -> str:
+        """The SHA-256 over the bytes of the files, in this order; they are read for it once.
 
         Raises:
             ContainerError: one of them is no longer there.
@@ -217,13 +216,13 @@ class Origin:
 
     @property
     def sha256(self) -> str:
-        """The hash of its bytes.
+        """The SHA-256 of its bytes.
 
         Raises:
             ContainerError: they are damaged, or no longer there.
         """
         self.content.compare()
-        return self.content.sha256
+        return self.content.hash()
 
 
 @dataclass(frozen=True)

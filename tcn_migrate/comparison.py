@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from tcn_migrate.budget import DEFAULT_BYTES, check_source
 from tcn_migrate.checkpoint import Array
 from tcn_migrate.containers import open_checkpoint
 from tcn_migrate.errors import MigrationError, foreseen, quoted
-from tcn_migrate.limits import DEFAULT_BYTES, check_source
 from tcn_migrate.migration import plan as plan_of
 from tcn_migrate.moves import Plan
 from tcn_migrate.naming.entries import spoken

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tcn_migrate.budget import DEFAULT_BYTES
 from tcn_migrate.errors import DecisionNeeded
-from tcn_migrate.limits import DEFAULT_BYTES
 from tcn_migrate.migration import plan as plan_of
-from tcn_migrate.moves import Plan
-from tcn_migrate.naming.entries import spoken
-from tcn_migrate.recovery.decide import Means, examine, settle
-from tcn_migrate.recovery.diagnose import Diagnosis
+
+if TYPE_CHECKING:
+    from tcn_migrate.moves import Plan
+    from tcn_migrate.recovery.diagnose import Diagnosis
 
 PathLike = str | os.PathLike[str]
 
@@ -50,6 +50,9 @@ def inspect(
         MigrationError: it cannot be migrated, and why.
     """
     plan = plan_of(path, architecture=architecture, last_step=last_step, max_bytes=max_bytes)
+    from tcn_migrate.naming.entries import spoken
+    from tcn_migrate.recovery.decide import Means, examine, settle
+
     diagnoses = examine(plan)
     verdict, exit_code = ALREADY if plan.loads_already else "migrates exactly", 0
     try:

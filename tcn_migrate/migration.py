@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from tcn_migrate.checkpoint import Checkpoint
+from tcn_migrate.budget import DEFAULT_BYTES, check_source
 from tcn_migrate.containers import open_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import ContainerError, MigrationError, foreseen, quoted
-from tcn_migrate.limits import DEFAULT_BYTES, check_source
-from tcn_migrate.moves import Plan
-from tcn_migrate.naming.entries import Address, spoken
-from tcn_migrate.outcome import Outcome
-from tcn_migrate.planning import Choices, make_plan
-from tcn_migrate.recovery.decide import Means, examine, settle
-from tcn_migrate.write import exists, new_file, write_keras
+
+if TYPE_CHECKING:
+    from tcn_migrate.checkpoint import Checkpoint
+    from tcn_migrate.moves import Plan
+    from tcn_migrate.naming.entries import Address
+    from tcn_migrate.outcome import Outcome
+    from tcn_migrate.planning import Choices
 
 PathLike = str | os.PathLike[str]
 
@@ -72,9 +73,14 @@ def migrate(
     new = Path(output) if output is not None else default_output(source)
     check_output(source, new, overwrite=overwrite)
     said = progress or (lambda phase, done, total: None)
-    means = Means(reference, calibration, reinitialize, remeasure, keep_suspect)
     recovery, evidence, model = None, None, None
     with _checkpoint(source, architecture, max_bytes) as checkpoint:
+        from tcn_migrate.outcome import Outcome
+        from tcn_migrate.planning import make_plan
+        from tcn_migrate.recovery.decide import Means, examine, settle
+        from tcn_migrate.write import new_file, write_keras
+
+        means = Means(reference, calibration, reinitialize, remeasure, keep_suspect)
         with _reading(path):
             choices = _choices(target, last_step, custom_objects, drop_optimizer, max_bytes)
             decided = make_plan(checkpoint, choices)
@@ -97,6 +103,8 @@ def migrate(
 
 
 def _not_finite(addresses: list[Address]) -> str:
+    from tcn_migrate.naming.entries import spoken
+
     named = ", ".join(spoken(address) for address in addresses[:6])
     more = f" and {len(addresses) - 6} more" if len(addresses) > 6 else ""
     return f"{len(addresses)} variables hold NaN or infinity in the source, and so in the new file: {named}{more}"
@@ -118,6 +126,8 @@ def plan(
         MigrationError: it would stop, and why.
     """
     with _checkpoint(path, architecture, max_bytes) as checkpoint, _reading(path):
+        from tcn_migrate.planning import make_plan
+
         return make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
 
 
@@ -128,8 +138,14 @@ def _checkpoint(path: PathLike, architecture: PathLike | None, max_bytes: int) -
         with _reading(path):
             config = None if architecture is None else read_architecture(Path(architecture))
             check_source(Path(path), max_bytes)
-            checkpoint = stack.enter_context(open_checkpoint(Path(path), config))
+            checkpoint = stack.enter_context(open_checkpoint(Path(path), config, _load_the_rest))
         yield checkpoint
+
+
+def _load_the_rest() -> None:
+    """Imports what follows the reading. Another process tries the file meanwhile, which takes as long."""
+    for name in ("planning", "recovery.decide", "outcome", "write"):
+        importlib.import_module(f"tcn_migrate.{name}")
 
 
 @contextlib.contextmanager
@@ -146,6 +162,8 @@ def _reading(path: PathLike) -> Iterator[None]:
 def _choices(
     target: str, last_step: bool, custom_objects: Mapping[str, Any] | None, drop_optimizer: bool, max_bytes: int
 ) -> Choices:
+    from tcn_migrate.planning import Choices
+
     own = custom_objects or {}
     derived = frozenset(name for name, thing in own.items() if _is_derived_from_tcn(thing))
     return Choices(target, last_step, frozenset(own), derived, drop_optimizer, max_bytes)
@@ -175,6 +193,8 @@ def check_output(source: Path, new: Path, *, overwrite: bool) -> None:
     if source.is_dir() and source.resolve() in new.resolve().parents:
         raise MigrationError("lies inside the source, which is never changed", address=quoted(new))
     if os.path.lexists(new) and not overwrite:
+        from tcn_migrate.write import exists
+
         raise exists(new)
     if new.is_dir():
         raise MigrationError("is a folder", address=quoted(new))

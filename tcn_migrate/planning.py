@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tcn_migrate.budget import DEFAULT_BYTES, source_bytes
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, normalize, repaired
 from tcn_migrate.config.legal_names import legal_names, moved
 from tcn_migrate.config.nested import repair_nested_models, with_backward_layers
 from tcn_migrate.errors import NamingError, SettingError, quoted
-from tcn_migrate.limits import DEFAULT_BYTES, check_arrays, check_features, source_bytes
+from tcn_migrate.limits import check_arrays, check_features
 from tcn_migrate.moves import Grade, Move, Plan, copied
 from tcn_migrate.naming import target
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_tcn, layers_of, name_of, spoken

@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 from tcn_migrate.batch import storage
 from tcn_migrate.batch.find import Kind
+from tcn_migrate.budget import DEFAULT_BYTES
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import ArchitectureNeeded, MigrationError, quoted
-from tcn_migrate.limits import DEFAULT_BYTES
 from tcn_migrate.moves import Plan
 from tcn_migrate.write import exists
 

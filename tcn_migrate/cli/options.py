@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from tcn_migrate.budget import DEFAULT_BYTES, parse_bytes
 from tcn_migrate.errors import MigrationError, quoted
-from tcn_migrate.limits import DEFAULT_BYTES, parse_bytes
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -9,8 +9,8 @@ import contextlib
 import importlib
 import os
 import stat
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,36 +35,58 @@ _STRANGERS = {
 }
 
 
+def _nothing() -> None:
+    """What is done meanwhile if nobody says."""
+
+
 @contextlib.contextmanager
-def open_checkpoint(path: Path, architecture: Json | None = None) -> Iterator[Checkpoint]:
+def open_checkpoint(
+    path: Path, architecture: Json | None = None, meanwhile: Callable[[], None] = _nothing
+) -> Iterator[Checkpoint]:
     """`read_checkpoint`, and beside what is then done with the checkpoint its bytes are read through once.
 
     That makes its hash and compares its archive's checksum. If they do not agree, this is what is raised in the end,
     whatever else was found: it may have come of the damage.
 
     Args:
-        path, architecture: as for `read_checkpoint`.
+        path, architecture, meanwhile: as for `read_checkpoint`.
     """
-    checkpoint = read_checkpoint(path, architecture)
+    checkpoint = read_checkpoint(path, architecture, meanwhile)
     content = checkpoint.origin.content
-    with ThreadPoolExecutor(2) as beside:
-        beside.submit(lambda: content.sha256)
-        beside.submit(content.compare)
-        try:
-            yield checkpoint
-        except MigrationError:
-            content.compare()
-            raise
+    # An interrupt does not wait for them, as it would if they were no daemons.
+    threads = [threading.Thread(target=_quietly, args=[read], daemon=True) for read in (content.hash, content.compare)]
+    for thread in threads:
+        thread.start()
+
+    def undamaged() -> None:
+        for thread in threads:
+            thread.join()
         content.compare()
 
+    try:
+        yield checkpoint
+    except Exception:
+        undamaged()
+        raise
+    undamaged()
 
-def read_checkpoint(path: Path, architecture: Json | None = None) -> Checkpoint:
+
+def _quietly(read: Callable[[], object]) -> None:
+    """What is raised here is raised again where it is asked for."""
+    with contextlib.suppress(MigrationError):
+        read()
+
+
+def read_checkpoint(
+    path: Path, architecture: Json | None = None, meanwhile: Callable[[], None] = _nothing
+) -> Checkpoint:
     """Opens a checkpoint of any container, for reading only.
 
     Args:
         path: a file, the folder of a SavedModel or checkpoint, or a checkpoint's prefix.
         architecture: the model's config, for containers that hold weights alone. If it is needed and not given, it is
             looked for beside the file.
+        meanwhile: called while another process tries whether HDF5's library withstands the file, if it is HDF5.
 
     Raises:
         ContainerError: not a checkpoint, or damaged.
@@ -85,7 +107,7 @@ def read_checkpoint(path: Path, architecture: Json | None = None) -> Checkpoint:
         container = importlib.import_module(f"tcn_migrate.containers.{name}")
         if container.matches(path):
             if name in _OF_HDF5:
-                probe.withstands(path)
+                probe.withstands(path, meanwhile)
             try:
                 checkpoint: Checkpoint = container.read(path, architecture)
             except ArchitectureNeeded:

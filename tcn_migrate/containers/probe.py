@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tcn_migrate.containers import h5, keras_zip
 from tcn_migrate.containers.bounds import ALWAYS_ALLOWED, LARGEST_EXPANSION, MIB
 from tcn_migrate.errors import ContainerError, MigrationError
 
@@ -41,19 +40,24 @@ def be_expendable() -> None:
     _expendable = True
 
 
-def withstands(path: Path) -> None:
+def withstands(path: Path, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Returns if everything in an HDF5 file or `.keras` archive can be read, whether it makes sense or not.
+
+    Args:
+        meanwhile: called while the other process tries it.
 
     Raises:
         ContainerError: reading it crashes HDF5's library, takes too much memory, or never ends.
     """
+    from tcn_migrate.containers import h5, keras_zip  # noqa: F401  (else the other process would load them for itself)
+
     if _expendable:
         # What can be known to be damaged does not reach the library: it need not crash on it, it may never end.
         if keras_zip.matches(path):
             keras_zip.compare_checksum(path)
         return
     seconds = CPU_SECONDS + path.stat().st_size // BYTES_A_SECOND
-    refuse(_forked(path, seconds) if _may_fork() else _started(path, seconds))
+    refuse((_forked if _may_fork() else _started)(path, seconds, meanwhile))
 
 
 def _may_fork() -> bool:
@@ -61,7 +65,7 @@ def _may_fork() -> bool:
     return hasattr(os, "fork") and not {"tensorflow", "jax", "torch"} & set(sys.modules)
 
 
-def _forked(path: Path, seconds: int) -> int:
+def _forked(path: Path, seconds: int, meanwhile: Callable[[], None]) -> int:
     """How a copy of this process ended that read everything; 0 if well."""
     alive, held = os.pipe()  # the copy alone holds the end that is written to, so that reading ends when it does
     child = os.fork()
@@ -74,19 +78,26 @@ def _forked(path: Path, seconds: int) -> int:
     os.close(held)
     end = select.poll()  # which takes any descriptor, as `select` does not
     end.register(alive)
-    if not end.poll(1000 * WAIT * seconds):
-        os.kill(child, signal.SIGKILL)
-    os.close(alive)
-    return os.waitpid(child, 0)[1]
+    ended = False
+    try:
+        meanwhile()
+        ended = bool(end.poll(1000 * WAIT * seconds))
+    finally:
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+        os.close(alive)
+        status = os.waitpid(child, 0)[1]
+    return status
 
 
-def _started(path: Path, seconds: int) -> int:
+def _started(path: Path, seconds: int, meanwhile: Callable[[], None]) -> int:
     """How another interpreter ended that read everything; 0 if well."""
     import subprocess
 
     command = [sys.executable, "-P", "-m", "tcn_migrate.containers.probe", os.path.abspath(path), str(seconds)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
     nowhere = subprocess.DEVNULL
+    meanwhile()
     try:
         status = subprocess.run(
             command,
@@ -125,6 +136,8 @@ def read_everything(path: Path, seconds: int) -> int:
         array make as much of its bytes as these say, whatever the array's size; and a list of texts may be one text of
         many MiB over and over.
     """
+    from tcn_migrate.containers import h5, keras_zip
+
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

@@ -83,7 +83,7 @@ def execute(name: str, seed: int) -> str:
         return kind
 
 
-def withstands(path: Path) -> None:
+def withstands(path: Path, *_: object) -> None:
     """What `tcn_migrate.containers.probe.withstands` does, in a process that need not start first."""
     child = os.fork()
     if child == 0:

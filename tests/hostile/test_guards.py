@@ -63,7 +63,7 @@ def test_without_its_guard_the_file_is_not_refused_for_its_reason(
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret/secret.txt").write_text("x")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(probe, "withstands", lambda path: None)
+    monkeypatch.setattr(probe, "withstands", lambda *_: None)
     made = hostile.make(Place(tmp_path / "secret", tmp_path / "canary"))
     path = tmp_path / f"old{hostile.suffix}"
     path.write_bytes(made)

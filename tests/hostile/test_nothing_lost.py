@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tcn_migrate import migration
+from tcn_migrate import write
 from tcn_migrate.containers import probe
 from tcn_migrate.errors import MigrationError
 from tcn_migrate.migration import migrate
@@ -28,7 +28,7 @@ KILLS = int(os.environ.get("TCN_MIGRATE_KILLS", "15"))
 
 @pytest.fixture(autouse=True)
 def no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "withstands", lambda path: None)
+    monkeypatch.setattr(probe, "withstands", lambda *_: None)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(source: Path) -> None:
 
 
 def test_a_source_that_vanishes_is_an_error(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "withstands", lambda path: source.unlink())
+    monkeypatch.setattr(probe, "withstands", lambda *_: source.unlink())
 
     with pytest.raises(MigrationError):
         migrate(source, tmp_path / "new.keras", verify=False)
@@ -138,13 +138,14 @@ def test_a_source_that_vanishes_is_an_error(source: Path, tmp_path: Path, monkey
 
 
 def test_a_target_that_appears_meanwhile_is_kept(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target, write = tmp_path / "new.keras", migration.write_keras
+    target, written = tmp_path / "new.keras", write.write_keras
 
-    def meanwhile(*arguments: Any) -> None:
-        write(*arguments)
+    def meanwhile(*arguments: Any) -> Any:
+        odd = written(*arguments)
         target.write_text("somebody else's")
+        return odd
 
-    monkeypatch.setattr(migration, "write_keras", meanwhile)
+    monkeypatch.setattr(write, "write_keras", meanwhile)
 
     with pytest.raises(MigrationError, match="exists already"):
         migrate(source, target, verify=False)
