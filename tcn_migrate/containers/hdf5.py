@@ -7,6 +7,7 @@ looked at first, and its values only when somebody claims them.
 
 from __future__ import annotations
 
+import atexit
 import io
 import math
 from collections.abc import Iterator
@@ -52,6 +53,19 @@ def open_hdf5(source: Path | io.RawIOBase | io.BufferedIOBase, what: str) -> h5p
             address=what,
             hint="Copy it again from where it came; what is cut off cannot be brought back",
         ) from None
+
+
+@atexit.register
+def _close_archives() -> None:
+    """Closes what is still open in an archive when Python ends.
+
+    HDF5's library would close it later, by way of a Python object that is no longer there, and crash (h5py 3.14).
+    """
+    for thing in h5py.h5f.get_obj_ids(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_DATASET | h5py.h5f.OBJ_FILE):
+        if thing.valid:
+            file = h5py.File(h5py.h5i.get_file_id(thing))
+            if file.driver == "fileobj":
+                file.close()
 
 
 def attribute(holder: h5py.Group, name: str, what: str) -> Any:
