@@ -43,7 +43,7 @@ def test_a_file_is_read_and_written_in_a_few_passes(tmp_path: Path, suffix: str)
     )
     read, written, opened = map(int, ran.stdout.split())
 
-    # The source: its hash, a `.keras` archive's checksum, and the values once. The new file: its checksum.
+    # The source: its hash, a `.keras` archive's checksum, and the values, once each. The new file: its checksum.
     passes = 4 if suffix == ".keras" else 3
     # HDF5 reads headers here and there in an archive by way of a buffer, which reads some more.
     assert read < (passes + 0.3) * size

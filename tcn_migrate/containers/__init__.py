@@ -35,13 +35,9 @@ _STRANGERS = {
 }
 
 
-def _nothing() -> None:
-    """What is done meanwhile if nobody says."""
-
-
 @contextlib.contextmanager
 def open_checkpoint(
-    path: Path, architecture: Json | None = None, meanwhile: Callable[[], None] = _nothing
+    path: Path, architecture: Json | None = None, meanwhile: Callable[[], None] = probe.nothing
 ) -> Iterator[Checkpoint]:
     """`read_checkpoint`, and beside what is then done with the checkpoint its bytes are read through once.
 
@@ -78,7 +74,7 @@ def _quietly(read: Callable[[], object]) -> None:
 
 
 def read_checkpoint(
-    path: Path, architecture: Json | None = None, meanwhile: Callable[[], None] = _nothing
+    path: Path, architecture: Json | None = None, meanwhile: Callable[[], None] = probe.nothing
 ) -> Checkpoint:
     """Opens a checkpoint of any container, for reading only.
 

@@ -40,7 +40,11 @@ def be_expendable() -> None:
     _expendable = True
 
 
-def withstands(path: Path, meanwhile: Callable[[], None] = lambda: None) -> None:
+def nothing() -> None:
+    """What is done meanwhile if nobody says."""
+
+
+def withstands(path: Path, meanwhile: Callable[[], None] = nothing) -> None:
     """Returns if everything in an HDF5 file or `.keras` archive can be read, whether it makes sense or not.
 
     Args:
@@ -65,7 +69,7 @@ def _may_fork() -> bool:
     return hasattr(os, "fork") and not {"tensorflow", "jax", "torch"} & set(sys.modules)
 
 
-def _forked(path: Path, seconds: int, meanwhile: Callable[[], None]) -> int:
+def _forked(path: Path, seconds: int, meanwhile: Callable[[], None] = nothing) -> int:
     """How a copy of this process ended that read everything; 0 if well."""
     alive, held = os.pipe()  # the copy alone holds the end that is written to, so that reading ends when it does
     child = os.fork()
@@ -90,7 +94,7 @@ def _forked(path: Path, seconds: int, meanwhile: Callable[[], None]) -> int:
     return status
 
 
-def _started(path: Path, seconds: int, meanwhile: Callable[[], None]) -> int:
+def _started(path: Path, seconds: int, meanwhile: Callable[[], None] = nothing) -> int:
     """How another interpreter ended that read everything; 0 if well."""
     import subprocess
 
