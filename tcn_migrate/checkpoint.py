@@ -145,17 +145,13 @@ class Content:
     files: tuple[Path, ...]
     checksum: Checksum | None = None
 
-    def hash(self) -> str:
-        """The SHA-256 over the bytes of the files, in this order; they are read for it once.
+    @cached_property
+    def sha256(self) -> str:
+        """The hash over the bytes of the files, in this order; they are read for it when it is first asked for.
 
         Raises:
             ContainerError: one of them is no longer there.
         """
-        with _HASHING:  # one thread reads, and another that asks meanwhile waits
-            return self._sha256
-
-    @cached_property
-    def _sha256(self) -> str:
         import hashlib  # loads a library that nothing else here needs
 
         digest = hashlib.sha256()
@@ -170,7 +166,7 @@ class Content:
         Raises:
             ContainerError: it does not agree.
         """
-        with _COMPARING:
+        with _COMPARING:  # one thread reads, and another that asks meanwhile waits
             return self._compared
 
     @cached_property
@@ -179,7 +175,7 @@ class Content:
             self.checksum.compare()
 
 
-_HASHING, _COMPARING = threading.Lock(), threading.Lock()
+_COMPARING = threading.Lock()
 _PIECE = 1 << 18
 """Bytes read at a time: into the same place, which stays in the processor's cache."""
 
@@ -222,7 +218,7 @@ class Origin:
             ContainerError: they are damaged, or no longer there.
         """
         self.content.compare()
-        return self.content.hash()
+        return self.content.sha256
 
 
 @dataclass(frozen=True)

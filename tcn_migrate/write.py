@@ -120,8 +120,10 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[int], None] = lambda
     with (
         path.open("w+b") as file,
         zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
-        ThreadPoolExecutor(1) as beside,
+        ThreadPoolExecutor(2) as beside,
     ):
+        # The source is hashed while its arrays are copied, and what says so is written last.
+        hashed = beside.submit(lambda: plan.origin.content.sha256)
         compiled = {} if plan.compile_config is None else {"compile_config": plan.compile_config}
         _text(archive, "config.json", {**plan.config, **compiled})
         member = zipfile.ZipInfo("model.weights.h5", _EPOCH)
@@ -144,7 +146,8 @@ def write_keras(plan: Plan, path: Path, progress: Callable[[int], None] = lambda
         archive.filelist.append(member)
         archive.NameToInfo[member.filename] = member
         archive.start_dir = end
-        kept.result()
+        for done in (hashed, kept):
+            done.result()
         _text(archive, "metadata.json", metadata(plan))
         return odd
 

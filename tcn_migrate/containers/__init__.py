@@ -17,7 +17,7 @@ from pathlib import Path
 from tcn_migrate.checkpoint import Checkpoint, Json
 from tcn_migrate.containers import probe
 from tcn_migrate.containers.architecture import find_architecture, read_architecture
-from tcn_migrate.errors import ArchitectureNeeded, ContainerError, MigrationError, quoted
+from tcn_migrate.errors import ArchitectureNeeded, ContainerError, quoted
 
 _CONTAINERS = ("keras_zip", "h5", "saved_model", "tf_checkpoint")
 _OF_HDF5 = ("keras_zip", "h5")
@@ -39,38 +39,27 @@ _STRANGERS = {
 def open_checkpoint(
     path: Path, architecture: Json | None = None, meanwhile: Callable[[], None] = probe.nothing
 ) -> Iterator[Checkpoint]:
-    """`read_checkpoint`, and beside what is then done with the checkpoint its bytes are read through once.
+    """`read_checkpoint`, and beside what is then done with the checkpoint its archive's checksum is compared.
 
-    That makes its hash and compares its archive's checksum. If they do not agree, this is what is raised in the end,
-    whatever else was found: it may have come of the damage.
+    If it does not agree, this is what is raised in the end, whatever else was found: it may have come of the damage.
 
     Args:
         path, architecture, meanwhile: as for `read_checkpoint`.
     """
     checkpoint = read_checkpoint(path, architecture, meanwhile)
-    content = checkpoint.origin.content
-    # An interrupt does not wait for them, as it would if they were no daemons.
-    threads = [threading.Thread(target=_quietly, args=[read], daemon=True) for read in (content.hash, content.compare)]
-    for thread in threads:
-        thread.start()
+    compare = checkpoint.origin.content.compare
 
-    def undamaged() -> None:
-        for thread in threads:
-            thread.join()
-        content.compare()
+    def beside() -> None:
+        with contextlib.suppress(Exception):  # which is raised again below
+            compare()
 
+    threading.Thread(target=beside, daemon=True).start()  # an interrupt need not wait for it
     try:
         yield checkpoint
     except Exception:
-        undamaged()
+        compare()
         raise
-    undamaged()
-
-
-def _quietly(read: Callable[[], object]) -> None:
-    """What is raised here is raised again where it is asked for."""
-    with contextlib.suppress(MigrationError):
-        read()
+    compare()
 
 
 def read_checkpoint(
