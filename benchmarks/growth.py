@@ -48,9 +48,7 @@ def growths(folder: Path, runs: int) -> Iterator[Growth]:
     sizes = [Size(blocks, 32) for blocks in (2, 10, 50, 200)]
     yield _of_sizes("migrate, `--no-verify`", "blocks", sizes, [size.blocks for size in sizes], folder, runs)
     yield _of_files(folder, runs)
-    counts = (100, 1_000, 10_000, 100_000)
-    costs = tuple(Cost(median(lines.measured(2, count, min(runs, 3))["measured"])) for count in counts)
-    yield Growth("measure the statistics of 4 norms", "samples", counts, costs)
+    yield _of_samples(folder, runs)
 
 
 def _of_sizes(what: str, axis: str, sizes: list[Size], counts: list[int], folder: Path, runs: int) -> Growth:
@@ -76,3 +74,21 @@ def _of_files(folder: Path, runs: int) -> Growth:
             seen.append(run([MIGRATE, "batch", str(old), "--to", str(new), "--no-verify"]))
         costs.append(middle(seen))
     return Growth("batch, `--no-verify`", "files", counts, tuple(costs))
+
+
+def _of_samples(folder: Path, runs: int) -> Growth:
+    """The time of the measuring alone, without what Python and Keras need to start; the memory of the whole command."""
+    old, inputs, new, counts = (
+        folder / "old.keras",
+        folder / "x.npy",
+        folder / "new.keras",
+        (100, 1_000, 10_000, 100_000),
+    )
+    models.apart(models.write_keras, Size(2, 32), old, lost=("moving_mean", "moving_variance"))
+    costs = []
+    for count in counts:
+        seconds = median(lines.measured(2, count, min(runs, 3))["measured"])
+        models.apart(models.write_inputs, count, inputs)
+        command = [MIGRATE, str(old), str(new), "--calibrate", str(inputs), "--no-verify", "--overwrite"]
+        costs.append(Cost(seconds, middle([run(command) for _ in range(min(runs, 3))]).peak))
+    return Growth("measure the statistics of 4 norms", "samples", counts, tuple(costs))

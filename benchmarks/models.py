@@ -6,7 +6,7 @@ import json
 import math
 import multiprocessing
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,11 +99,17 @@ def apart(write: Callable[..., None], *arguments: Any, **settings: Any) -> None:
         raise RuntimeError(f"{arguments} could not be written")
 
 
-def write_keras(size: Size, path: Path, *, first: int = 20, seed: int = 0) -> None:
+def write_inputs(samples: int, path: Path) -> None:
+    """So many inputs, as NumPy's `.npy`."""
+    np.save(path, np.random.default_rng(0).standard_normal((samples, STEPS, FEATURES), dtype=np.float32))
+
+
+def write_keras(size: Size, path: Path, *, first: int = 20, seed: int = 0, lost: Collection[str] = ()) -> None:
     """The `.keras` archive of Keras 3.8 and keras-tcn 3.5.2: its norms are numbered by the session.
 
     Args:
         first: the session's number of the first norm. With one that is not 0, Keras finds none of them.
+        lost: names of variables that are not in the file.
     """
     rng = np.random.default_rng(seed)
 
@@ -127,6 +133,8 @@ def write_keras(size: Size, path: Path, *, first: int = 20, seed: int = 0) -> No
     weights = path.with_suffix(".weights.h5")
     with h5py.File(weights, "w") as file:
         for block, layer, name, held in _variables(size):
+            if name in lost:
+                continue
             number = {"kernel": 0, "bias": 1, "gamma": 0, "beta": 1, "moving_mean": 2, "moving_variance": 3}[name]
             if layer.startswith("norm"):
                 count = first + 2 * int(block.rpartition("_")[2]) + int(layer[-1])
