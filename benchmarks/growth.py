@@ -78,12 +78,8 @@ def _of_files(folder: Path, runs: int) -> Growth:
 
 def _of_samples(folder: Path, runs: int) -> Growth:
     """The time of the measuring alone, without what Python and Keras need to start; the memory of the whole command."""
-    old, inputs, new, counts = (
-        folder / "old.keras",
-        folder / "x.npy",
-        folder / "new.keras",
-        (100, 1_000, 10_000, 100_000),
-    )
+    old, inputs, new = folder / "old.keras", folder / "x.npy", folder / "new.keras"
+    counts = (100, 1_000, 10_000, 100_000)
     models.apart(models.write_keras, Size(2, 32), old, lost=("moving_mean", "moving_variance"))
     costs = []
     for count in counts:

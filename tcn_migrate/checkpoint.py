@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,37 +100,7 @@ def tree_of(paths: Mapping[tuple[str, ...], StoredArray]) -> PathNode:
     return root
 
 
-@dataclass(frozen=True)
-class Checksum:
-    """The CRC-32 that an archive has of some bytes in it.
-
-    Attributes:
-        path: of the archive.
-        of: what the bytes are called.
-        start, size: where they lie.
-        value: what it should be.
-    """
-
-    path: Path
-    of: str
-    start: int
-    size: int
-    value: int
-
-    def compare(self) -> None:
-        """Reads the bytes.
-
-        Raises:
-            ContainerError: their checksum is another, or they are no longer there.
-        """
-        value, left = 0, self.size
-        for piece in _pieces(self.path, self.start):
-            value = zlib.crc32(piece[:left], value)
-            left -= min(left, len(piece))
-            if not left:
-                break
-        if value != self.value:
-            raise ContainerError("is damaged: its checksum does not agree", address=self.of)
+_COMPARING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -139,11 +109,12 @@ class Content:
 
     Attributes:
         files: that are read, in order of name.
-        checksum: what an archive says of the bytes of its weights, or None.
+        compare_checksum: compares the checksum that a container has of all its weights, and raises `ContainerError` if
+            it does not agree; None where there is none, or where reading compares it.
     """
 
     files: tuple[Path, ...]
-    checksum: Checksum | None = None
+    compare_checksum: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     @cached_property
     def sha256(self) -> str:
@@ -156,38 +127,30 @@ class Content:
 
         digest = hashlib.sha256()
         for path in self.files:
-            for piece in _pieces(path):
-                digest.update(piece)
+            with _still_there(path), path.open("rb", buffering=0) as file:
+                hashlib.file_digest(file, lambda: digest)
         return digest.hexdigest()
 
     def compare(self) -> None:
-        """Compares the checksum, once.
+        """Compares the checksum, if there is one; once, if it agrees.
 
         Raises:
-            ContainerError: it does not agree.
+            ContainerError: it does not, or the file is no longer there.
         """
         with _COMPARING:  # one thread reads, and another that asks meanwhile waits
             return self._compared
 
     @cached_property
     def _compared(self) -> None:
-        if self.checksum is not None:
-            self.checksum.compare()
+        if self.compare_checksum is not None:
+            with _still_there(self.files[0]):
+                self.compare_checksum()
 
 
-_COMPARING = threading.Lock()
-_PIECE = 1 << 18
-"""Bytes read at a time: into the same place, which stays in the processor's cache."""
-
-
-def _pieces(path: Path, start: int = 0) -> Iterator[memoryview]:
-    """The bytes of a file from `start` on; each piece is gone when the next one is asked for."""
-    buffer = memoryview(bytearray(_PIECE))
+@contextlib.contextmanager
+def _still_there(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb", buffering=0) as file:
-            file.seek(start)
-            while size := file.readinto(buffer):
-                yield buffer[:size]
+        yield
     except OSError as error:
         raise ContainerError(f"can no longer be read ({error.strerror})", address=quoted(path.name)) from None
 

@@ -71,7 +71,7 @@ def read_checkpoint(
         path: a file, the folder of a SavedModel or checkpoint, or a checkpoint's prefix.
         architecture: the model's config, for containers that hold weights alone. If it is needed and not given, it is
             looked for beside the file.
-        meanwhile: called while another process tries whether HDF5's library withstands the file, if it is HDF5.
+        meanwhile: what `probe.withstands` calls while a copy of this process tries the file, if it is HDF5.
 
     Raises:
         ContainerError: not a checkpoint, or damaged.

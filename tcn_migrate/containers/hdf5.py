@@ -140,7 +140,7 @@ def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterat
             count += 1
             if count > MOST_OBJECTS:
                 raise UnsafeError("too many groups and arrays", address=what, expected=f"at most {MOST_OBJECTS}")
-            below = (*path, as_text(key))
+            below = (*path, key.decode("utf-8", "surrogateescape"))  # a name need not be UTF-8
             try:
                 link = group.links.get_info(key).type
                 if link != h5py.h5l.TYPE_HARD:
@@ -155,11 +155,6 @@ def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterat
                 stack.append((below, thing))
             elif isinstance(thing, h5py.h5d.DatasetID):
                 yield below, _stored_array("/".join(below), thing)
-
-
-def as_text(name: str | bytes) -> str:
-    """A name that h5py gives as bytes where it is no UTF-8."""
-    return name.decode("utf-8", "surrogateescape") if isinstance(name, bytes) else name
 
 
 def _flawed(path: tuple[str, ...], flaw: str) -> StoredArray:

@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
-from tcn_migrate.checkpoint import Checkpoint, Checksum, Content, Json, Origin, tree_of
+from tcn_migrate.checkpoint import Checkpoint, Content, Json, Origin, tree_of
 from tcn_migrate.containers.bounds import (
     ALWAYS_ALLOWED,
     LARGEST_EXPANSION,
@@ -74,7 +74,7 @@ def unchecked(path: Path) -> Checkpoint:
     weights = open_hdf5(_weights(path, archive, members[WEIGHTS]), WEIGHTS)
     paths = dict(datasets(weights, WEIGHTS))
     training = config.get("compile_config")
-    content = Content((path,), _checksum(path, archive, members[WEIGHTS]))
+    content = Content((path,), lambda: compare_checksum(path))
     return Checkpoint(
         config=config,
         arrays={array.name: array for array in paths.values()},
@@ -92,16 +92,9 @@ def compare_checksum(path: Path) -> None:
         ContainerError: it does not agree.
     """
     archive, members = _opened(path)
-    checksum = _checksum(path, archive, members[WEIGHTS])
-    if checksum is not None:
-        checksum.compare()
-
-
-def _checksum(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Checksum | None:
-    if not _stored(member):
-        return None
-    window = _window(path, archive, member)
-    return Checksum(path, member.filename, window.start, window.size, member.CRC)
+    weights = members[WEIGHTS]
+    if _stored(weights) and _window(path, archive, weights).crc32() != weights.CRC:
+        raise ContainerError("is damaged: its checksum does not agree", address=WEIGHTS)
 
 
 def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:

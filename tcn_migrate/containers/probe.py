@@ -48,7 +48,7 @@ def withstands(path: Path, meanwhile: Callable[[], None] = nothing) -> None:
     """Returns if everything in an HDF5 file or `.keras` archive can be read, whether it makes sense or not.
 
     Args:
-        meanwhile: called while the other process tries it.
+        meanwhile: called while the other process tries it, if that is a copy of this one.
 
     Raises:
         ContainerError: reading it crashes HDF5's library, takes too much memory, or never ends.
@@ -61,7 +61,7 @@ def withstands(path: Path, meanwhile: Callable[[], None] = nothing) -> None:
             keras_zip.compare_checksum(path)
         return
     seconds = CPU_SECONDS + path.stat().st_size // BYTES_A_SECOND
-    refuse((_forked if _may_fork() else _started)(path, seconds, meanwhile))
+    refuse(_forked(path, seconds, meanwhile) if _may_fork() else _started(path, seconds))
 
 
 def _may_fork() -> bool:
@@ -94,14 +94,13 @@ def _forked(path: Path, seconds: int, meanwhile: Callable[[], None] = nothing) -
     return status
 
 
-def _started(path: Path, seconds: int, meanwhile: Callable[[], None] = nothing) -> int:
+def _started(path: Path, seconds: int) -> int:
     """How another interpreter ended that read everything; 0 if well."""
     import subprocess
 
     command = [sys.executable, "-P", "-m", "tcn_migrate.containers.probe", os.path.abspath(path), str(seconds)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)}
     nowhere = subprocess.DEVNULL
-    meanwhile()
     try:
         status = subprocess.run(
             command,
