@@ -179,8 +179,8 @@ def _group(groups: dict[str, h5py.Group], path: str) -> h5py.Group:
 def _variable(group: h5py.Group, name: str, move: Move) -> bool:
     """Writes the values of one variable; returns whether all are finite.
 
-    What h5py does for `group[name] = values`, without what it does for other kinds of values: a third of the time of
-    many small arrays.
+    What h5py does for `group[name] = values`, without what it does for other kinds of values, which many small arrays
+    feel.
     """
     space, finite = h5py.h5s.create_simple(move.shape), True
     dataset: h5py.h5d.DatasetID | None = None
