@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -119,12 +120,29 @@ def test_a_plan_that_is_kept_until_python_ends_lets_it_end() -> None:
     subprocess.run([sys.executable, "-c", script, str(SOURCE)], check=True)
 
 
-def test_a_trial_that_is_interrupted_leaves_no_process_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_is_interrupted_is_killed_and_leaves_no_process_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children, fork = [], os.fork
+
+    def forked() -> int:
+        children.append(fork())
+        return children[-1]
+
+    def slowly(*_: object) -> int:
+        time.sleep(3)
+        (tmp_path / "survived").touch()
+        return 0
+
     def interrupted() -> None:
         raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fork", forked)
+    monkeypatch.setattr(probe, "read_everything", slowly)
 
     with pytest.raises(KeyboardInterrupt):
         probe._forked(SOURCE, 60, interrupted)
 
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(children[0], os.WNOHANG)
+    assert not (tmp_path / "survived").exists()
