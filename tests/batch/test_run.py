@@ -264,11 +264,12 @@ def test_leaving_the_loop_stops_the_workers(tmp_path: Path) -> None:
 
 
 DRIVER = """
-import functools, sys
+import functools, signal, sys
 import tcn_migrate.batch.run as run
 from tests.batch import poison
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs the tests may itself be deaf to Ctrl-C
     run.Batch.__init__.__defaults__ = (*run.Batch.__init__.__defaults__[:-1], poison.work)
     from tcn_migrate.cli.main import main
     main()
