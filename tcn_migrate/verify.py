@@ -7,6 +7,7 @@ independent forward pass in NumPy over the source's arrays. Only files that this
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import os
 import sys
@@ -165,7 +166,7 @@ def compile_model(model: Any, plan: Plan) -> None:
         return
     problem = None
     try:
-        model.compile_from_config(plan.compile_config)
+        model.compile_from_config(copy.deepcopy(plan.compile_config))  # Keras puts objects in the place of settings
         wanted = [move.shape for move in plan.optimizer]
         if wanted and wanted != [tuple(variable.shape) for variable in model.optimizer.variables]:
             problem = "the optimizer has other variables"

@@ -20,7 +20,9 @@ from tcn_migrate.training.compiling import compile_config
 from tcn_migrate.training.tables import LOSSES, METRICS, OPTIMIZERS, SCHEDULES, slots_of
 from tests.cases import Case, case, cases
 
-TRAINED = [found for found in cases() if found.name.startswith("training/")]
+TRAINED = [
+    found for found in cases() if found.name.startswith("training/") and "state-not-stored" not in found.facts["tags"]
+]
 
 
 @pytest.mark.parametrize("target", ["layer", "plain"])
@@ -52,6 +54,45 @@ def test_a_model_whose_optimizer_starts_anew_takes_another_step(tmp_path: Path) 
 
     error = np.abs(np.asarray(model(recorded["x"], training=False)) - recorded["after"]).max() / recorded["after"].std()
     assert error > 1e-3
+
+
+def test_a_legacy_optimizer_of_a_keras_file_starts_anew_with_a_warning(tmp_path: Path) -> None:
+    """Keras 2.15 wrote the schedule and none of the state; its own `load_model` starts it anew, too."""
+    plan = tcn_migrate.plan(case("training/legacy-adam-zip-without-state-tf215-350").source)
+
+    assert plan.compile_config is not None
+    assert plan.optimizer == ()
+    assert [warning for warning in plan.warnings if "stores no state of a legacy optimizer" in warning]
+
+
+def test_verification_leaves_the_plan_as_it_was(tmp_path: Path) -> None:
+    """Keras replaces settings by objects in what `compile_from_config` is given."""
+    source = case("training/sgd-inverse-time-zip-tf215-350").source
+
+    verified = tcn_migrate.migrate(source, tmp_path / "new.keras").plan
+
+    assert verified.compile_config == tcn_migrate.plan(source).compile_config
+    json.dumps(verified.compile_config)
+
+
+def test_slots_of_two_optimizers_are_not_mixed(tmp_path: Path) -> None:
+    """The key of a slot names its optimizer; where two have one, neither is taken."""
+    from dataclasses import replace
+
+    from tcn_migrate.containers import read_checkpoint
+    from tcn_migrate.planning import Choices, make_plan
+
+    checkpoint = read_checkpoint(case("training/adam-decay-savedmodel-tf24-340").source, None)
+    doubled = {
+        name.replace("/.OPTIMIZER_SLOT/optimizer/", "/.OPTIMIZER_SLOT/second/"): array
+        for name, array in checkpoint.arrays.items()
+    }
+    doubled = {name: replace(array, name=name) for name, array in doubled.items()}
+
+    plan = make_plan(replace(checkpoint, arrays={**doubled, **checkpoint.arrays}), Choices())
+
+    assert plan.optimizer == ()
+    assert any("several optimizers have a" in warning for warning in plan.warnings)
 
 
 def test_a_small_file_is_left_when_the_optimizer_is_dropped(tmp_path: Path) -> None:

@@ -1,18 +1,20 @@
 """What an optimizer keeps for each variable, brought to the same variables of the new model.
 
 Keras 3 reads `optimizer/vars/0`, `1`, ... by position alone, in the order of the new model's trainable variables. So
-each slot is taken by the variable that it belongs to: by name in HDF5, by the old model's order in Keras's own store.
+each slot is taken by the variable that it belongs to: by name in HDF5, by the old model's order in Keras's own store,
+and in TensorFlow's object graph by the variable's key (up to 2.10) or by the old model's order (from 2.11 on).
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
+from tcn_migrate.checkpoint import Checkpoint, Json, Node, StoredArray
 from tcn_migrate.config import classes
 from tcn_migrate.moves import Move, copied
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, spoken
@@ -20,7 +22,7 @@ from tcn_migrate.tcn.reading import TCNReading, expected_shapes
 from tcn_migrate.training.compiling import Compiled
 from tcn_migrate.training.tables import SLOT_NAMES, SLOTS, slots_of
 
-_HDF5, _STORE = "optimizer_weights/", "optimizer/vars/"
+_HDF5, _STORE, _VALUE = "optimizer_weights/", "optimizer/vars/", "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 class _Impossible(Exception):
@@ -50,13 +52,22 @@ def carry_slots(
     Returns:
         The moves, none if there is no state; and why there is none although the file has one.
     """
-    stored = [name for name in checkpoint.arrays if name.startswith((_HDF5, _STORE)) or ".OPTIMIZER_SLOT" in name]
-    if compiled.optimizer is None or not stored:
+    if compiled.optimizer is None:
         return (), None
+    if _tracked(checkpoint) is None and not any(name.startswith((_HDF5, _STORE)) for name in checkpoint.arrays):
+        # keras/saving/saving_lib.py of 2.12 to 2.15 passes over optimizers of `keras.optimizers.legacy`.
+        unsaved = compiled.legacy and checkpoint.layout == "store" and _has_state(compiled)
+        return (), "Keras 2 stores no state of a legacy optimizer in a .keras file" if unsaved else None
     try:
         return tuple(_moves(compiled, checkpoint, old, new, readings, moves, places)), None
     except _Impossible as reason:
         return (), str(reason)
+
+
+def _has_state(compiled: Compiled) -> bool:
+    """Whether the next step depends on the steps before it."""
+    scheduled = isinstance(compiled.settings.get("learning_rate"), dict)
+    return scheduled or bool(slots_of(str(compiled.optimizer), compiled.settings))
 
 
 def _moves(
@@ -74,8 +85,6 @@ def _moves(
         raise _Impossible(f"the {compiled.optimizer} of this release computes another step than Keras 3's")
     if compiled.settings.get("use_ema") or compiled.settings.get("gradient_accumulation_steps"):
         raise _Impossible("averaged weights and accumulated gradients are not brought over")
-    if checkpoint.layout not in ("names", "store"):
-        raise _Impossible("it is kept in a TensorFlow checkpoint")
     groups = slots_of(str(compiled.optimizer), compiled.settings)
     before = {place: address for address, place in places.items()}
     moved = {move.address: move for move in moves}
@@ -83,8 +92,11 @@ def _moves(
     for address in wanted:
         if address not in moved or moved[address].grade != "copied":
             raise _Impossible(f"{spoken(address)} is not a copy of one stored array")
-    if any(name.startswith(_STORE) for name in checkpoint.arrays):
-        state = _by_position(checkpoint, old, readings, groups, moved)
+    numbered = _numbered(checkpoint)
+    if numbered:
+        state = _by_position(numbered, old, readings, groups, moved)
+    elif _tracked(checkpoint) is not None:
+        state = _by_key(checkpoint, groups, [moved[address] for address in wanted])
     else:
         state = _by_name(checkpoint, groups, [moved[address] for address in wanted])
     number = 0
@@ -170,23 +182,66 @@ def _by_name(checkpoint: Checkpoint, groups: Sequence[Sequence[str]], moves: Ite
     return state
 
 
+def _tracked(checkpoint: Checkpoint) -> Node | None:
+    """The optimizer's place in TensorFlow's object graph, if the checkpoint has such a graph and it holds one."""
+    return checkpoint.root.child("optimizer") if checkpoint.layout == "graph" else None
+
+
+def _numbered(checkpoint: Checkpoint) -> dict[int, StoredArray]:
+    """The optimizer's variables by their number, where the file numbers them; else none.
+
+    Keras's own store names them `optimizer/vars/0`, ...; optimizers of TensorFlow 2.11 to 2.15 track a list
+    `_variables` (keras/optimizers/optimizer.py), whose first item is the count of the steps.
+    """
+    tracked = _tracked(checkpoint)
+    if tracked is None:
+        arrays = {n.removeprefix(_STORE): a for n, a in checkpoint.arrays.items() if n.startswith(_STORE)}
+    else:
+        listed = tracked.child("_variables")
+        arrays = {} if listed is None else dict(listed.arrays())
+    return {int(number): array for number, array in arrays.items() if number.isdecimal()}
+
+
+def _by_key(checkpoint: Checkpoint, groups: Sequence[Sequence[str]], moves: Iterable[Move]) -> _State:
+    """Slots in TensorFlow's object graph up to 2.10, whose keys begin with the key of their variable.
+
+    Source: tensorflow/python/training/tracking/graph_view.py, `_serialize_slot_variables`:
+    `VARIABLE/.OPTIMIZER_SLOT/OPTIMIZER/SLOT/.ATTRIBUTES/VARIABLE_VALUE`.
+    """
+    state = _State()
+    tracked = _tracked(checkpoint)
+    own = {} if tracked is None else tracked.arrays()
+    for counter, name in (("iteration", "iter"), ("learning_rate", "learning_rate")):
+        if name in own:
+            state.arrays[(), counter] = own[name]
+    slots: dict[tuple[str, str], list[StoredArray]] = {}
+    for name, array in checkpoint.arrays.items():
+        variable, mark, rest = name.partition("/.OPTIMIZER_SLOT/")
+        if mark:
+            slots.setdefault((variable, rest.removesuffix(_VALUE).rpartition("/")[2]), []).append(array)
+    for move in moves:
+        variable = move.sources[0].name.removesuffix(_VALUE)
+        for slot in (slot for group in groups for slot in group):
+            found = [array for s in SLOT_NAMES.get(slot, (slot,)) for array in slots.get((variable, s), ())]
+            if len(found) > 1:
+                raise _Impossible(f"several optimizers have a {slot} for {spoken(move.address)}")
+            if found:
+                state.arrays[move.address, slot] = found[0]
+    return state
+
+
 def _by_position(
-    checkpoint: Checkpoint,
+    held: Mapping[int, StoredArray],
     old: Json,
     readings: Mapping[Address, TCNReading],
-    groups: Sequence[Sequence[str]],
+    groups: tuple[tuple[str, ...], ...],
     moved: Mapping[Address, Move],
 ) -> _State:
-    """Slots in Keras's own store, which numbers them in the order of the old model's trainable variables.
+    """Slots that are numbered in the order of the old model's trainable variables.
 
     Within a block of keras-tcn the norms stand behind their convolutions, but before both from 3.5.3 on in Keras 2. The
-    shapes tell which.
+    shapes tell which. SGD without momentum has no slots in Keras 3; that of Keras 2.11 to 2.15 has one that stays zero.
     """
-    held: dict[int, StoredArray] = {}
-    for name, array in checkpoint.arrays.items():
-        number = name.removeprefix(_STORE)
-        if name.startswith(_STORE) and number.isdecimal():
-            held[int(number)] = array
     if sorted(held) != list(range(len(held))):
         raise _Impossible("its variables are not numbered from 0 on")
     shapes = {address: move.shape for address, move in moved.items()}
@@ -194,9 +249,9 @@ def _by_position(
         below = expected_shapes(r.settings, r.generation, r.norm, r.input_width, folded=True)
         shapes |= {(*address, *variable): shape for variable, shape in below.items()}
     fitting = []
-    for norms_first in (False, True):
+    for norms_first, kept in itertools.product((False, True), (groups,) if groups else ((), (("momentum",),))):
         order = trainable(old, readings, norms_first=norms_first)
-        slots = [((a, slot)) for group in groups for a in order for slot in group]
+        slots = [((a, slot)) for group in kept for a in order for slot in group]
         scalars = len(held) - len(slots)
         if scalars not in (1, 2) or any(held[n].shape != () for n in range(scalars)):
             continue
