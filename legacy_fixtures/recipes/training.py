@@ -24,7 +24,7 @@ b=keras.layers.Conv1D(3,2,padding="same",name="side")(a)
 o=keras.layers.Dense(1,name="head")(keras.layers.Flatten()(keras.layers.Add()([t,b])))
 m=keras.models.Model(i,o)
 if frozen: m.get_layer("front").trainable=False
-opts={"adam":lambda:keras.optimizers.Adam(0.01),"legacy_adam":lambda:keras.optimizers.legacy.Adam(0.01,decay=0.1),"sgd":lambda:keras.optimizers.SGD(0.05,momentum=0.8,nesterov=True),"rmsprop":lambda:keras.optimizers.RMSprop(0.01,momentum=0.5),"amsgrad":lambda:keras.optimizers.Adam(0.01,amsgrad=True,clipnorm=0.5),
+opts={"adam_by_name":lambda:"adam","sgd_by_name":lambda:"sgd","adam":lambda:keras.optimizers.Adam(0.01),"legacy_adam":lambda:keras.optimizers.legacy.Adam(0.01,decay=0.1),"sgd":lambda:keras.optimizers.SGD(0.05,momentum=0.8,nesterov=True),"rmsprop":lambda:keras.optimizers.RMSprop(0.01,momentum=0.5),"amsgrad":lambda:keras.optimizers.Adam(0.01,amsgrad=True,clipnorm=0.5),
  "sgd_inverse_time":lambda:keras.optimizers.SGD(keras.optimizers.schedules.InverseTimeDecay(0.05,2,0.5)),
  "legacy_adam_exponential":lambda:keras.optimizers.legacy.Adam(keras.optimizers.schedules.ExponentialDecay(0.01,4,0.5)),
  "adam24":lambda:tf.keras.optimizers.Adam(0.01,decay=0.1)}

@@ -56,11 +56,9 @@ def carry(
     compiled = compile_config(checkpoint.training, keras_version=keras_version, outputs=outputs_of(new))
     if compiled is None:
         return Carried()
-    slots, reason = carry_slots(compiled, checkpoint, old, new, readings, moves, places)
-    warnings = [f"training: {sentence}" for sentence in compiled.dropped]
-    if reason is not None:
-        warnings.append(f"training: the optimizer's state is left out, and training goes on with a new one: {reason}")
-    return Carried(compiled.config, slots, tuple(warnings))
+    slots, notice = carry_slots(compiled, checkpoint, old, new, readings, moves, places)
+    notices = compiled.dropped if notice is None else (*compiled.dropped, notice)
+    return Carried(compiled.config, slots, tuple(f"training: {sentence}" for sentence in notices))
 
 
 def outputs_of(model: Json) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,19 @@ from tcn_migrate.moves import Move, copied
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, spoken
 from tcn_migrate.tcn.reading import TCNReading, expected_shapes
 from tcn_migrate.training.compiling import Compiled
-from tcn_migrate.training.tables import SLOT_NAMES, SLOTS, slots_of
+from tcn_migrate.training.tables import DEFAULT_RATES, SLOT_NAMES, SLOTS, slots_of
 
 _HDF5, _STORE, _VALUE = "optimizer_weights/", "optimizer/vars/", "/.ATTRIBUTES/VARIABLE_VALUE"
+_STANDALONE = re.compile(r"(Variable|m|v|vhat|moment)(?:_(\d+))?(?:_\d+)?")
+"""Names of Keras 2.0 to 2.2 (`Variable_3`) and 2.3 (`m_3`, or `m_3_1` where the session had an `m_3` before)."""
+
+
+_RACED = (
+    "Keras 2.0 to 2.3 reads the count of its steps mostly after and sometimes before it counts the step itself, so its "
+    "next step varies by about a percent; the new model takes the one where the count is read after"
+)
+"""Source: keras/optimizers.py of 2.2.4 and 2.3.1, `get_updates`, in TensorFlow 1: the count is read and incremented in
+one graph without an order. Read after in 105 of 108 steps of Adam, and in 52 of 72 of SGD with a decay."""
 
 
 class _Impossible(Exception):
@@ -50,24 +61,33 @@ def carry_slots(
         places: where variables of the old model lie in the new one, if not at their old address.
 
     Returns:
-        The moves, none if there is no state; and why there is none although the file has one.
+        The moves, none if there is no state; and what the user should know of them, a sentence or None.
     """
     if compiled.optimizer is None:
         return (), None
     if _tracked(checkpoint) is None and not any(name.startswith((_HDF5, _STORE)) for name in checkpoint.arrays):
         # keras/saving/saving_lib.py of 2.12 to 2.15 passes over optimizers of `keras.optimizers.legacy`.
         unsaved = compiled.legacy and checkpoint.layout == "store" and _has_state(compiled)
-        return (), "Keras 2 stores no state of a legacy optimizer in a .keras file" if unsaved else None
+        return (), _left_out("Keras 2 stores no state of a legacy optimizer in a .keras file") if unsaved else None
     try:
-        return tuple(_moves(compiled, checkpoint, old, new, readings, moves, places)), None
+        found = tuple(_moves(compiled, checkpoint, old, new, readings, moves, places))
     except _Impossible as reason:
-        return (), str(reason)
+        return (), _left_out(str(reason))
+    raced = found[0].grade != "copied" and (compiled.optimizer != "SGD" or _is_scheduled(compiled))
+    return found, _RACED if raced else None
+
+
+def _left_out(reason: str) -> str:
+    return f"the optimizer's state is left out, and training goes on with a new one: {reason}"
 
 
 def _has_state(compiled: Compiled) -> bool:
     """Whether the next step depends on the steps before it."""
-    scheduled = isinstance(compiled.settings.get("learning_rate"), dict)
-    return scheduled or bool(slots_of(str(compiled.optimizer), compiled.settings))
+    return _is_scheduled(compiled) or bool(slots_of(str(compiled.optimizer), compiled.settings))
+
+
+def _is_scheduled(compiled: Compiled) -> bool:
+    return isinstance(compiled.settings.get("learning_rate"), dict)
 
 
 def _moves(
@@ -93,7 +113,7 @@ def _moves(
         if address not in moved or moved[address].grade != "copied":
             raise _Impossible(f"{spoken(address)} is not a copy of one stored array")
     numbered = _numbered(checkpoint)
-    if numbered:
+    if numbered is not None:
         state = _by_position(numbered, old, readings, groups, moved)
     elif _tracked(checkpoint) is not None:
         state = _by_key(checkpoint, groups, [moved[address] for address in wanted])
@@ -109,14 +129,19 @@ def _moves(
     iteration = state.get((), "iteration")
     if iteration is None:
         raise _Impossible("the count of its steps is not in the file")
-    yield copied(("optimizer", "iteration"), target(), iteration)
+    if numbered is not None and numbered.slot_by_slot:
+        counted = ("optimizer", "iteration")
+        yield Move(counted, target(), iteration.shape, (iteration,), "rescaled", lambda count: count + 1)
+    else:
+        yield copied(("optimizer", "iteration"), target(), iteration)
     rate = compiled.settings.get("learning_rate")
     if not isinstance(rate, dict):
         held = state.get((), "learning_rate")
         if held is not None:
             yield copied(("optimizer", "learning_rate"), target(), held)
         else:
-            yield _constant(("optimizer", "learning_rate"), target(), np.float32(0.001 if rate is None else rate))
+            rate = DEFAULT_RATES.get(str(compiled.optimizer), 0.001) if rate is None else rate
+            yield _constant(("optimizer", "learning_rate"), target(), np.float32(rate))
     idle = {address for reading in readings.values() for address in idle_variables(reading)}
     for group in groups:
         for address in wanted:
@@ -158,8 +183,7 @@ def _by_name(checkpoint: Checkpoint, groups: Sequence[Sequence[str]], moves: Ite
     held: dict[str, list[StoredArray]] = {}
     for name, array in checkpoint.arrays.items():
         if name.startswith(_HDF5):
-            own = re.sub(r"^training(_\d+)?/", "", name.removeprefix(_HDF5).removesuffix(":0"))
-            held.setdefault(own.split("/", 1)[-1], []).append(array)  # without the optimizer's name
+            held.setdefault(_own_name(name), []).append(array)
 
     def found_as(candidates: Iterable[str]) -> StoredArray | None:
         found = {array.name: array for candidate in candidates for array in held.get(candidate, ())}
@@ -182,24 +206,54 @@ def _by_name(checkpoint: Checkpoint, groups: Sequence[Sequence[str]], moves: Ite
     return state
 
 
+@dataclass(frozen=True)
+class _Numbered:
+    """An optimizer's variables whose order alone tells what they are: the count of the steps, then the slots.
+
+    Attributes:
+        arrays: in this order.
+        slot_by_slot: all variables' first slot comes before all variables' second one, and not variable by variable.
+    """
+
+    arrays: tuple[StoredArray, ...]
+    slot_by_slot: bool
+
+
 def _tracked(checkpoint: Checkpoint) -> Node | None:
     """The optimizer's place in TensorFlow's object graph, if the checkpoint has such a graph and it holds one."""
     return checkpoint.root.child("optimizer") if checkpoint.layout == "graph" else None
 
 
-def _numbered(checkpoint: Checkpoint) -> dict[int, StoredArray]:
-    """The optimizer's variables by their number, where the file numbers them; else none.
+def _numbered(checkpoint: Checkpoint) -> _Numbered | None:
+    """The optimizer's variables in their order, where the file has no better names for them.
 
-    Keras's own store names them `optimizer/vars/0`, ...; optimizers of TensorFlow 2.11 to 2.15 track a list
-    `_variables` (keras/optimizers/optimizer.py), whose first item is the count of the steps.
+    That none is missing shows in their number, which `_by_position` compares.
     """
     tracked = _tracked(checkpoint)
-    if tracked is None:
-        arrays = {n.removeprefix(_STORE): a for n, a in checkpoint.arrays.items() if n.startswith(_STORE)}
-    else:
+    if tracked is not None:
+        # keras/optimizers/optimizer.py of 2.11 to 2.15 tracks a list that begins with the count of the steps.
         listed = tracked.child("_variables")
-        arrays = {} if listed is None else dict(listed.arrays())
-    return {int(number): array for number, array in arrays.items() if number.isdecimal()}
+        arrays = {} if listed is None else listed.arrays()
+    else:
+        arrays = {n.removeprefix(_STORE): a for n, a in checkpoint.arrays.items() if n.startswith(_STORE)}
+    numbers = sorted(int(name) for name in arrays if name.isdecimal())
+    if numbers:
+        return _Numbered(tuple(arrays[str(number)] for number in numbers), slot_by_slot=False)
+    own = {_own_name(name): array for name, array in checkpoint.arrays.items() if name.startswith(_HDF5)}
+    slots = sorted((_slot_number(found), found[0]) for found in map(_STANDALONE.fullmatch, own) if found)
+    if not slots or "iterations" not in own:
+        return None
+    return _Numbered((own["iterations"], *(own[name] for _, name in slots)), slot_by_slot=True)
+
+
+def _slot_number(name: re.Match[str]) -> tuple[int, int]:
+    return ("Variable", "m", "moment", "v", "vhat").index(name[1]), int(name[2] or 0)
+
+
+def _own_name(name: str) -> str:
+    """The name of an optimizer's variable in HDF5, without `training/` and the optimizer's name in front."""
+    own = re.sub(r"^training(_\d+)?/", "", name.removeprefix(_HDF5).removesuffix(":0"))
+    return own.split("/", 1)[-1]
 
 
 def _by_key(checkpoint: Checkpoint, groups: Sequence[Sequence[str]], moves: Iterable[Move]) -> _State:
@@ -231,7 +285,7 @@ def _by_key(checkpoint: Checkpoint, groups: Sequence[Sequence[str]], moves: Iter
 
 
 def _by_position(
-    held: Mapping[int, StoredArray],
+    numbered: _Numbered,
     old: Json,
     readings: Mapping[Address, TCNReading],
     groups: tuple[tuple[str, ...], ...],
@@ -240,22 +294,29 @@ def _by_position(
     """Slots that are numbered in the order of the old model's trainable variables.
 
     Within a block of keras-tcn the norms stand behind their convolutions, but before both from 3.5.3 on in Keras 2. The
-    shapes tell which. SGD without momentum has no slots in Keras 3; that of Keras 2.11 to 2.15 has one that stays zero.
+    shapes tell which. SGD without momentum has no slots in Keras 3, and one that stays zero in Keras 2; Adam without
+    amsgrad has in Keras 2.0 to 2.3 (keras/optimizers.py) a `vhat` of shape (1,) for each variable, which is not used.
     """
-    if sorted(held) != list(range(len(held))):
-        raise _Impossible("its variables are not numbered from 0 on")
+    held = numbered.arrays
     shapes = {address: move.shape for address, move in moved.items()}
     for address, r in readings.items():  # also those that have no place in the new model
         below = expected_shapes(r.settings, r.generation, r.norm, r.input_width, folded=True)
         shapes |= {(*address, *variable): shape for variable, shape in below.items()}
+    if numbered.slot_by_slot and not any("velocity_hat" in group for group in groups):
+        unused = len(held) - len(trainable(old, readings))
+        held = held[:unused] if unused > 0 and all(array.shape == (1,) for array in held[unused:]) else held
     fitting = []
     for norms_first, kept in itertools.product((False, True), (groups,) if groups else ((), (("momentum",),))):
         order = trainable(old, readings, norms_first=norms_first)
-        slots = [((a, slot)) for group in kept for a in order for slot in group]
+        if numbered.slot_by_slot:
+            slots = [(a, slot) for group in kept for slot in group for a in order]
+        else:
+            slots = [(a, slot) for group in kept for a in order for slot in group]
         scalars = len(held) - len(slots)
-        if scalars not in (1, 2) or any(held[n].shape != () for n in range(scalars)):
+        if scalars not in (1, 2) or any(array.shape != () for array in held[:scalars]):
             continue
-        if all(held[scalars + n].shape == shapes.get(a) for n, (a, _) in enumerate(slots)) and slots not in fitting:
+        fits = all(array.shape == shapes.get(a) for array, (a, _) in zip(held[scalars:], slots, strict=True))
+        if fits and slots not in fitting:
             fitting.append(slots)
     if len(fitting) != 1:
         raise _Impossible("which of its variables belongs to which of the model cannot be told")
@@ -264,8 +325,7 @@ def _by_position(
     state.arrays[(), "iteration"] = held[0]
     if scalars == 2:
         state.arrays[(), "learning_rate"] = held[1]
-    for place, key in enumerate(fitting[0]):
-        state.arrays[key] = held[scalars + place]
+    state.arrays |= dict(zip(fitting[0], held[scalars:], strict=True))
     return state
 
 

@@ -128,6 +128,9 @@ OPTIMIZERS: dict[str, frozenset[str]] = {
 }
 """By class: settings but for the learning rate."""
 
+DEFAULT_RATES = {"SGD": 0.01}
+"""The learning rate of an optimizer that is given by its name, where it is not 0.001; in Keras 2.15 and 3 alike."""
+
 SCHEDULES: dict[str, frozenset[str]] = {
     "ExponentialDecay": _words("initial_learning_rate decay_steps decay_rate staircase name"),
     "InverseTimeDecay": _words("initial_learning_rate decay_steps decay_rate staircase name"),
