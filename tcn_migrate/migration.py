@@ -122,13 +122,20 @@ def plan(
 ) -> Plan:
     """What a migration would do; nothing is written, and neither Keras nor TensorFlow is imported.
 
+    Arrays are read only where their headers do not tell whether they are whole.
+
     Raises:
         MigrationError: it would stop, and why.
     """
     with _checkpoint(path, architecture, max_bytes) as checkpoint, _reading(path):
         from tcn_migrate.planning import make_plan
 
-        return make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
+        decided = make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
+        for move in (*decided.moves, *decided.optimizer):
+            for array in move.sources:
+                if array.proved_by_reading:
+                    array.read()
+        return decided
 
 
 @contextlib.contextmanager
