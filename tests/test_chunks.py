@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
 import zlib
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -34,14 +36,16 @@ def packed_files(draw: st.DrawFn) -> tuple[bytes, np.ndarray[Any, Any]]:
     for number in draw(FILTERS):
         parameters = {1: (6,), 32000: (4, 261, 1 << 16)}.get(number, ())
         properties.set_filter(number, h5py.h5z.FLAG_OPTIONAL, parameters)
-    buffer = io.BytesIO()
     userblock = draw(st.sampled_from([0, 512]))
     libver = draw(st.sampled_from(["earliest", "latest"]))
-    with h5py.File(buffer, "w", libver=libver, userblock_size=userblock) as file:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.h5")
+        file = h5py.File(path, "w", libver=libver, userblock_size=userblock)
         space = h5py.h5s.create_simple(shape, tuple(h5py.h5s.UNLIMITED if most is None else most for most in longest))
         made = h5py.h5d.create(file.id, b"x", h5py.h5t.py_create(values.dtype), space, properties)
         made.write(h5py.h5s.ALL, h5py.h5s.ALL, values)
-    return buffer.getvalue(), values
+        file.close()
+        return path.read_bytes(), values
 
 
 def read(data: bytes) -> np.ndarray[Any, Any]:
