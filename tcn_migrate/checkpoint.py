@@ -43,6 +43,8 @@ class StoredArray:
             array that nobody needs may have a flaw; one that is claimed may not.
         part: returns the values of a box, given where it begins and its shape, with the errors of `read`; None
             unless the array lies in the file in one piece and unpacked.
+        proved_by_reading: nothing but `read` tells whether the values are whole: they are packed, or the file has space
+            for them that was never written.
     """
 
     name: str
@@ -52,6 +54,7 @@ class StoredArray:
     stored_bytes: int = 0
     flaw: str | None = None
     part: Callable[[Box, Box], Array] | None = field(default=None, repr=False, compare=False)
+    proved_by_reading: bool = field(default=False, compare=False)
 
 
 def is_floating(array: StoredArray) -> bool:

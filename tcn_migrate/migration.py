@@ -14,6 +14,7 @@ from tcn_migrate.budget import DEFAULT_BYTES, check_source
 from tcn_migrate.containers import open_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import ContainerError, MigrationError, foreseen, quoted
+from tcn_migrate.inputs import Inputs, check_output, inputs, modules_of, saved_model_of
 
 if TYPE_CHECKING:
     from tcn_migrate.checkpoint import Checkpoint
@@ -71,7 +72,8 @@ def migrate(
     """
     source = Path(path)
     new = Path(output) if output is not None else default_output(source)
-    check_output(source, new, overwrite=overwrite)
+    read = all_inputs(source, architecture, reference, calibration, custom_objects)
+    check_target(new, read, overwrite=overwrite)
     said = progress or (lambda phase, done, total: None)
     recovery, evidence, model = None, None, None
     with _checkpoint(source, architecture, max_bytes) as checkpoint:
@@ -122,13 +124,20 @@ def plan(
 ) -> Plan:
     """What a migration would do; nothing is written, and neither Keras nor TensorFlow is imported.
 
+    Arrays are read only where their headers do not tell whether they are whole.
+
     Raises:
         MigrationError: it would stop, and why.
     """
     with _checkpoint(path, architecture, max_bytes) as checkpoint, _reading(path):
         from tcn_migrate.planning import make_plan
 
-        return make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
+        decided = make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
+        for move in (*decided.moves, *decided.optimizer):
+            for array in move.sources:
+                if array.proved_by_reading:
+                    array.read()
+        return decided
 
 
 @contextlib.contextmanager
@@ -173,25 +182,44 @@ def _is_derived_from_tcn(thing: Any) -> bool:
     return isinstance(thing, type) and any(base.__name__ in ("TCN", "LegacyTCN") for base in thing.__mro__[1:])
 
 
+def all_inputs(
+    source: Path,
+    architecture: PathLike | None = None,
+    reference: Any = None,
+    calibration: Any = None,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> Inputs:
+    """The files that a migration with these arguments reads."""
+    others = [] if architecture is None else [Path(architecture)]
+    for data in (reference, calibration):
+        named = [data] if isinstance(data, str | os.PathLike) else data if isinstance(data, list | tuple) else []
+        others += [Path(item) for item in named if isinstance(item, str | os.PathLike)]
+    return inputs([source], (*others, *modules_of(custom_objects)))
+
+
 def default_output(source: Path) -> Path:
-    """Where the new file goes if nobody says: beside the old one, never over it."""
-    stem = source.name if source.is_dir() else source.stem
-    new = source.with_name(f"{stem.removesuffix('.weights')}.keras")
-    return source.with_name(f"{stem}.migrated.keras") if new == source else new
+    """Where the new file goes if nobody says: beside the old one, never over it or inside a folder that is read."""
+    folder = saved_model_of(source)
+    whole = source if folder is None else folder
+    if not whole.name:  # "." has a name of its own
+        whole = whole.resolve()
+    stem = whole.name if folder is not None else whole.stem
+    new = whole.with_name(f"{stem.removesuffix('.weights')}.keras")
+    return whole.with_name(f"{stem}.migrated.keras") if new == whole else new
 
 
-def check_output(source: Path, new: Path, *, overwrite: bool) -> None:
+def check_target(new: Path, read: Inputs, *, overwrite: bool) -> None:
     """Stops early where the new file cannot be.
 
+    Args:
+        read: what the migration reads.
+
     Raises:
-        MigrationError: it is the source, or exists, or its folder does not.
+        MigrationError: it is read, or exists, or its folder does not.
     """
     if not new.parent.is_dir():
         raise MigrationError("there is no such folder", address=quoted(new.parent), hint="Make it first")
-    if new.exists() and source.exists() and os.path.samefile(source, new):
-        raise MigrationError("is the source itself, which is never changed", address=quoted(new))
-    if source.is_dir() and source.resolve() in new.resolve().parents:
-        raise MigrationError("lies inside the source, which is never changed", address=quoted(new))
+    check_output(new, read)
     if os.path.lexists(new) and not overwrite:
         from tcn_migrate.write import exists
 

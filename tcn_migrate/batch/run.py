@@ -27,11 +27,12 @@ import pebble
 
 from tcn_migrate.batch import journal as journals
 from tcn_migrate.batch import storage
-from tcn_migrate.batch.find import find
+from tcn_migrate.batch.find import Source, find
 from tcn_migrate.batch.names import targets
 from tcn_migrate.batch.work import BatchOutcome, Job, Verdict, failed, remove_unfinished, work
 from tcn_migrate.containers import h5, keras_zip, probe
 from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.inputs import Inputs, check_apart, check_output, inputs, modules_of
 
 PathLike = str | os.PathLike[str]
 Work = Callable[[Job], BatchOutcome]
@@ -298,12 +299,17 @@ def prepare(
     time_limit: float | None = TIME_LIMIT,
     memory_limit: int | None = None,
     scheduler: str | None = None,
+    report: PathLike | None = None,
     **settings: Any,
 ) -> Batch:
     """Finds the checkpoints and decides what becomes of each; the arguments are those of `migrate_many`.
 
     Args:
         to: None to inspect only.
+        report: a page that the caller will write.
+
+    Raises:
+        MigrationError: as `migrate_many`; or journal or report are files that are read, or lie inside a source.
     """
     asked = [sources] if isinstance(sources, str | os.PathLike) else list(sources)
     folder = None if to is None else _folder(os.fspath(to))
@@ -317,6 +323,11 @@ def prepare(
     found = find([os.fspath(path) for path in asked], leave_out=leave_out)
     _check_picklable(settings)
     log = _journal(journal, folder)
+    read = _inputs(found, settings)
+    written = [Path(place) for place in (log, report) if place is not None]
+    for place in written:
+        check_output(place, read)
+    check_apart(written)
     done: Mapping[str, Mapping[str, Any]] = {}
     if log is not None and resume:
         done = journals.done(log, frozenset(source.path for source in found))
@@ -332,6 +343,8 @@ def prepare(
     new: Sequence[str | MigrationError | None] = [None] * len(found) if folder is None else targets(found, folder)
     for source, target in zip(found, new, strict=True):
         entry = done.get(source.path)
+        if isinstance(target, str) and not storage.is_remote(target):
+            target = _never_a_source(target, read)
         if isinstance(target, MigrationError):
             refused.append(failed(Job(source.path, source.kind, None), target))
             continue
@@ -340,6 +353,22 @@ def prepare(
         jobs.append(Job(source.path, source.kind, target, settings, entry, again=resume or scheduler is not None))
     limits = Limits(workers or os.cpu_count() or 1, time_limit or None, memory_limit or None)
     return Batch(jobs, refused, limits, log, scheduler)
+
+
+def _inputs(found: Iterable[Source], settings: Mapping[str, Any]) -> Inputs:
+    """Everything on this machine that the batch reads."""
+    architecture = settings.get("architecture")
+    beside = [] if architecture is None or storage.is_remote(str(architecture)) else [Path(architecture)]
+    sources = (Path(source.path) for source in found if not storage.is_remote(source.path))
+    return inputs(sources, (*beside, *modules_of(settings.get("custom_objects"))))
+
+
+def _never_a_source(target: str, read: Inputs) -> str | MigrationError:
+    try:
+        check_output(Path(target), read)
+    except MigrationError as error:
+        return error
+    return target
 
 
 def _folder(to: str) -> str:

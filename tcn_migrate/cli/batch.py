@@ -100,6 +100,7 @@ def command(
             to,
             time_limit=time_limit or None,
             memory_limit=None if memory_limit is None else int(memory_limit * 1e9),
+            report=report,
             **settings,
         )
         journal = batch.journal

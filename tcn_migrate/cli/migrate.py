@@ -71,20 +71,22 @@ def command(
 
     Without NEW: OLD with the suffix .keras, never OLD itself.
     """
+    from tcn_migrate.inputs import check_apart, check_output
     from tcn_migrate.inspection import inspect
-    from tcn_migrate.migration import default_output, migrate
+    from tcn_migrate.migration import all_inputs, default_output, migrate
 
-    if report is not None and _same(report, old, new or default_output(old)):
-        raise click.BadParameter("is OLD or NEW itself.", param_hint="--report")
+    data = list(calibration) or None
 
     def seen() -> Any:
         return inspect(old, **{name: settings[name] for name in ("architecture", "last_step", "max_bytes")})
 
-    with show.failures(str(old), machine=machine, report=report, seen=seen), show.progress(quiet or machine) as said:
+    with show.failures(str(old), machine=machine):  # and not into a report that is a file of somebody else's
         classes = options.load_custom_objects(custom_objects)
-        outcome = migrate(
-            old, new, custom_objects=classes, calibration=list(calibration) or None, progress=said, **settings
-        )
+        if report is not None:
+            check_output(report, all_inputs(old, settings["architecture"], settings["reference"], data, classes))
+            check_apart([new or default_output(old), report])
+    with show.failures(str(old), machine=machine, report=report, seen=seen), show.progress(quiet or machine) as said:
+        outcome = migrate(old, new, custom_objects=classes, calibration=data, progress=said, **settings)
         if report is not None:
             show.write_report(report, outcome.as_json, outcome.report)
     if machine:
@@ -94,8 +96,3 @@ def command(
         show.warning(text)
     if not quiet:
         show.migrated(outcome)
-
-
-def _same(report: Path, *others: Path) -> bool:
-    """Whether the report would be written over a checkpoint, or into one that is a folder."""
-    return any(other.resolve() in (report.resolve(), *report.resolve().parents) for other in others)

@@ -20,6 +20,10 @@ MOST_DIGITS = 40
 MOST_OBJECTS = 50_000
 """Groups and arrays of one file; HDF5 looks at some ten thousand in a second."""
 DEEPEST_GROUP = 100
+MOST_CHUNKS = 200_000
+"""Chunks of one array: 8 GiB in the chunks of 64 KiB that h5py chooses are 131 072."""
+MOST_FILTERS = 4
+"""Filters of one array in a row; shuffle, deflate and fletcher32 are three."""
 LARGEST_EXPANSION = 200
 """A compressed array or member may be this many times larger than what is stored, once it is above 64 MiB."""
 ALWAYS_ALLOWED = 64 * MIB

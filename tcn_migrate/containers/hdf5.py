@@ -2,7 +2,7 @@
 
 What can go wrong is not an exception in all cases: an array behind a filter without parameters kills the process
 (HDF5 1.14.6 and 2.0.0), and an array that was declared and never written reads as zeros. So the header of an array is
-looked at first, and its values only when somebody claims them.
+looked at first, and its values only when somebody claims them. HDF5's filters never run: see `chunks`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from tcn_migrate.checkpoint import Array, Box, StoredArray
+from tcn_migrate.containers import chunks
 from tcn_migrate.containers.bounds import (
     ALWAYS_ALLOWED,
     DEEPEST_GROUP,
@@ -28,9 +29,10 @@ from tcn_migrate.containers.bounds import (
 )
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
-SAFE_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 _FLOAT32 = np.dtype("<f4")
 _NUMBERS = {"i": "int", "u": "uint", "f": "float"}
+_EARLY = "was allocated when it was declared, and nothing tells whether it was ever written"
+_REWRITE = "If you know that these values were written, copy them into a new array of h5py in a copy of the file"
 _BROKEN = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """What h5py raises for a file that is cut off or lies about itself."""
 
@@ -121,8 +123,13 @@ def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterat
         ContainerError: damaged.
     """
     seen: set[tuple[int, int]] = set()
+    chunked: dict[tuple[int, int], str | None] = {}
     stack: list[tuple[tuple[str, ...], h5py.h5g.GroupID]] = [(above, root.id)]
     count = 0
+    try:
+        end = int(h5py.h5i.get_file_id(root.id).get_filesize())
+    except _BROKEN:
+        raise ContainerError("is damaged", address=what) from None
     while stack:
         path, group = stack.pop()
         if len(path) > DEEPEST_GROUP:
@@ -154,7 +161,7 @@ def datasets(root: h5py.Group, what: str, above: tuple[str, ...] = ()) -> Iterat
             if isinstance(thing, h5py.h5g.GroupID):
                 stack.append((below, thing))
             elif isinstance(thing, h5py.h5d.DatasetID):
-                yield below, _stored_array("/".join(below), thing)
+                yield below, _stored_array("/".join(below), thing, end, chunked)
 
 
 def _flawed(path: tuple[str, ...], flaw: str) -> StoredArray:
@@ -164,23 +171,36 @@ def _flawed(path: tuple[str, ...], flaw: str) -> StoredArray:
     return StoredArray("/".join(path), (), "float32", read, 0, flaw)
 
 
-def _stored_array(name: str, dataset: h5py.h5d.DatasetID) -> StoredArray:
-    """The header of one dataset, each part of it asked for once, and a way to its values."""
+def _stored_array(
+    name: str, dataset: h5py.h5d.DatasetID, end: int, chunked: dict[tuple[int, int], str | None]
+) -> StoredArray:
+    """The header of one dataset, each part of it asked for once, and a way to its values.
+
+    Args:
+        end: the size of the file in bytes.
+        chunked: the flaws of chunked datasets that were met before, by their place: one may have many names.
+    """
     try:
-        space, properties = dataset.get_space(), dataset.get_create_plist()
+        space, properties, type_ = dataset.get_space(), dataset.get_create_plist(), dataset.get_type()
         # h5py makes a NumPy dtype anew for each array, which takes as long as all else here, and they are all the same.
-        kind = _FLOAT32 if dataset.get_type().equal(h5py.h5t.IEEE_F32LE) else dataset.dtype
+        kind = _FLOAT32 if type_.equal(h5py.h5t.IEEE_F32LE) else dataset.dtype
         stored, layout = int(dataset.get_storage_size()), properties.get_layout()
         shape: tuple[int, ...] = ()
         flaw: str | None = "has no values"
         if space.get_simple_extent_type() != h5py.h5s.NULL:
             shape = tuple(map(int, space.get_simple_extent_dims()))
-            flaw = _flaw(dataset, properties, layout, math.prod(shape) * kind.itemsize, kind.itemsize, stored)
-        dtype = _dtype(dataset, kind)
+            flaw = _flaw(dataset, properties, layout, math.prod(shape) * type_.get_size(), stored, end)
+            if flaw is None and layout == h5py.h5d.CHUNKED and math.prod(shape):
+                place = h5py.h5o.get_info(dataset)
+                key = (place.fileno, place.addr)
+                if key not in chunked:
+                    chunked[key] = chunks.flaw(dataset, properties, shape, kind.itemsize, end)
+                flaw = chunked[key]
+        dtype = _dtype(dataset, kind, type_)
     except _BROKEN:
         return _flawed((name,), "is damaged")
     if flaw is None and dtype == "":
-        flaw = f"holds values of type {quoted(kind, 40)}, which is no number that Keras stores"
+        flaw = f"holds values of type {quoted(kind, 40)} in a form that Keras does not store"
 
     def read() -> Array:
         return _values(dataset, name, kind, flaw, shape, None)
@@ -189,7 +209,16 @@ def _stored_array(name: str, dataset: h5py.h5d.DatasetID) -> StoredArray:
         return _values(dataset, name, kind, flaw, size, start)
 
     contiguous = flaw is None and layout == h5py.h5d.CONTIGUOUS and shape != ()
-    return StoredArray(name, shape, dtype or "float32", read, stored, flaw, part if contiguous else None)
+    return StoredArray(
+        name,
+        shape,
+        dtype or "float32",
+        read,
+        stored,
+        flaw,
+        part if contiguous else None,
+        proved_by_reading=flaw is None and layout != h5py.h5d.CONTIGUOUS,
+    )
 
 
 def _values(
@@ -205,45 +234,86 @@ def _values(
             there.select_hyperslab(start, shape)
             dataset.read(h5py.h5s.create_simple(shape), there, values)
         elif values.size:
-            dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+            properties = dataset.get_create_plist()
+            if properties.get_layout() == h5py.h5d.CHUNKED:
+                values = chunks.read(dataset, properties, shape, kind)
+            else:
+                dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+            flaw = _never_written(dataset, properties, values)
+    except chunks.DamagedChunk as error:
+        raise ContainerError(str(error), address=quoted(name)) from None
     except _BROKEN:
         raise ContainerError("its bytes are damaged", address=quoted(name)) from None
+    if flaw:
+        raise UnsafeError(flaw, address=quoted(name), hint=_REWRITE)
     if kind.kind == "V":
         bits = np.frombuffer(values.tobytes(), "<u2").astype("<u4") << 16
         return bits.view("<f4").reshape(shape)
     return np.asarray(values, dtype=kind.newbyteorder("="))
 
 
-def _dtype(dataset: h5py.h5d.DatasetID, kind: np.dtype[Any]) -> str:
+def _never_written(dataset: h5py.h5d.DatasetID, properties: h5py.h5p.PropDCID, values: Array) -> str | None:
+    """Why values look as if nobody had written them, where the header cannot tell; None if they do not.
+
+    A compact array, and one whose chunks were allocated when it was declared, has values from the start: the fill value
+    over and over. So has the end of an array that was made longer. Keras writes neither.
+    """
+    fill = np.zeros((), values.dtype)
+    if properties.fill_value_defined() == h5py.h5d.FILL_VALUE_USER_DEFINED:
+        properties.get_fill_value(fill)
+
+    def is_fill(part: Array) -> bool:
+        return part.tobytes() == fill.tobytes() * part.size
+
+    if properties.get_alloc_time() == h5py.h5d.ALLOC_TIME_EARLY and (
+        is_fill(values) or properties.get_fill_time() == h5py.h5d.FILL_TIME_NEVER
+    ):
+        return _EARLY
+    longest = dataset.get_space().get_simple_extent_dims(True)
+    for axis, (length, most) in enumerate(zip(values.shape, longest, strict=True)):
+        if most != length and is_fill(values.take([-1], axis)):
+            return "can grow, and its end holds nothing that tells whether it was ever written"
+    return None
+
+
+def _dtype(dataset: h5py.h5d.DatasetID, kind: np.dtype[Any], type_: h5py.h5t.TypeID) -> str:
+    """The name of the values' type; "" if Keras stores none like it.
+
+    Args:
+        kind: what h5py makes of the type. It takes a float of 24 bits for one of 32.
+        type_: as it is stored.
+    """
     two_bytes = kind.kind == "V" and kind.itemsize == 2
     if two_bytes and attribute(h5py.Dataset(dataset), "dtype", "dtype") == "bfloat16":
         return "bfloat16"
+    if kind is not _FLOAT32 and kind.kind != "V" and not type_.equal(h5py.h5t.py_create(kind, logical=True)):
+        return ""
     if kind.kind in "iu" or (kind.kind == "f" and kind.itemsize in (2, 4, 8)):
         return f"{_NUMBERS[kind.kind]}{8 * kind.itemsize}"
     return "bool" if kind.kind == "b" else ""
 
 
 def _flaw(
-    dataset: h5py.h5d.DatasetID, properties: h5py.h5p.PropDCID, layout: int, size: int, itemsize: int, stored: int
+    dataset: h5py.h5d.DatasetID, properties: h5py.h5p.PropDCID, layout: int, size: int, stored: int, end: int
 ) -> str | None:
     """Why the values of a dataset cannot be had from this file alone, by its header.
 
     Args:
         size, stored: bytes of all values, as declared and as they lie in the file.
+        end: the size of the file in bytes.
     """
     if layout == h5py.h5d.VIRTUAL:
         return "is a virtual dataset, made of other arrays or files; everything must be in the file itself"
     if properties.get_external_count():
         return "is stored outside, in another file; everything must be in the file itself"
-    filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
-    odd = [number for number in filters if number not in SAFE_FILTERS]
-    if odd:
-        return f"is packed with the HDF5 filter {odd[0]}; allowed are {', '.join(SAFE_FILTERS.values())}"
-    chunk = math.prod(properties.get_chunk()) * itemsize if layout == h5py.h5d.CHUNKED else 0
-    if chunk > max(size, ALWAYS_ALLOWED):
-        return f"is cut into chunks of {chunk // MIB} MiB, more than the whole array has"
     if size and dataset.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:
         return "was declared, but not (or not wholly) written; it would read as zeros"
     if size > ALWAYS_ALLOWED and size > LARGEST_EXPANSION * max(stored, 1):
         return f"declares {size // MIB} MiB of which {stored // 1024} KiB are stored"
+    if layout != h5py.h5d.CHUNKED and stored < size:
+        return f"declares {size} bytes of which {stored} are stored"
+    if layout == h5py.h5d.CONTIGUOUS and size and dataset.get_offset() + size > end:
+        return "lies beyond the end of the file"
+    if layout == h5py.h5d.CONTIGUOUS and size and properties.get_alloc_time() == h5py.h5d.ALLOC_TIME_EARLY:
+        return _EARLY  # and what it has then is whatever was in this place of the file before
     return None

@@ -131,13 +131,13 @@ def refuse(ended: int) -> None:
 def read_everything(path: Path, seconds: int) -> int:
     """Reads all headers and arrays, with bounded time and memory; what cannot be read in order is no matter here.
 
-    A large array that lies in one piece is a copy of bytes, which nothing can go wrong with, and is left out; and so is
-    one that nobody reads, since no file of this size holds it.
+    Left out are a large array that lies in one piece, which is a copy of bytes, with which nothing can go wrong; one
+    that is cut into chunks, whose index is read here, but which `chunks` unpacks within bounds; and one that nobody
+    reads, since no file of this size holds it.
 
     Returns:
-        0, or `TOO_MUCH` where something could not be read within the memory. Such a part may be tiny: the filters of an
-        array make as much of its bytes as these say, whatever the array's size; and a list of texts may be one text of
-        many MiB over and over.
+        0, or `TOO_MUCH` where something could not be read within the memory. Such a part may be tiny: a list of texts
+        may be one text of many MiB over and over.
     """
     from tcn_migrate.containers import h5, keras_zip
 
@@ -157,7 +157,8 @@ def read_everything(path: Path, seconds: int) -> int:
     largest = max(ALWAYS_ALLOWED, LARGEST_EXPANSION * path.stat().st_size)
     for array in checkpoint.arrays.values():
         size = 8 * math.prod(array.shape)
-        if array.flaw is None and size <= largest and not (array.part and array.stored_bytes > MIB):
+        copy = array.part and array.stored_bytes > MIB
+        if array.flaw is None and size <= largest and not copy and not array.proved_by_reading:
             bound(4 * size)
             try:
                 array.read()

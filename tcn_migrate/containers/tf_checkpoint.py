@@ -28,7 +28,7 @@ def matches(path: Path) -> bool:
     try:
         if path.is_dir():
             return has_member(path, "checkpoint") or bool(_indexes(path))
-        prefix = _prefix(path.name)
+        prefix = prefix_of(path.name)
         return is_bundle_index(path.parent, f"{prefix}.index")
     except (OSError, ValueError):
         return False
@@ -46,7 +46,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         ContainerError, UnsafeError: as `tensor_bundle.read_bundle` and `assemble`; or the folder's `checkpoint` file
             names no checkpoint in it.
     """
-    folder, prefix = (path, _latest(path)) if path.is_dir() else (path.parent, _prefix(path.name))
+    folder, prefix = (path, _latest(path)) if path.is_dir() else (path.parent, prefix_of(path.name))
     bundle = read_bundle(folder, prefix)
     if architecture is None:
         raise ArchitectureNeeded(
@@ -105,7 +105,8 @@ def stored_version(config: Json) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def _prefix(name: str) -> str:
+def prefix_of(name: str) -> str:
+    """The checkpoint's name in that of its index or of one of its data files; any other name is one already."""
     if data_file := _DATA_FILE.fullmatch(name):
         return data_file[1]
     return name.removesuffix(".index")

@@ -42,11 +42,18 @@ STORE_KERNEL = "layers/tcn/residual_block_0/conv1D_0/vars/0"
 
 
 def h5(
-    config: Callable[[Json], Any] | None = None, change: Callable[[h5py.File], Any] | None = None, text: Any = None
+    config: Callable[[Json], Any] | None = None,
+    change: Callable[[h5py.File], Any] | None = None,
+    text: Any = None,
+    libver: str | None = None,
 ) -> bytes:
-    """A Keras 2 file, its config edited in place or replaced by `text`, and the open file changed."""
+    """A Keras 2 file, its config edited in place or replaced by `text`, and the open file changed.
+
+    Args:
+        libver: the version of the format in which the changes are written, as h5py names it.
+    """
     buffer = io.BytesIO(H5.read_bytes())
-    with h5py.File(buffer, "r+") as file:
+    with h5py.File(buffer, "r+", libver=libver) as file:
         stored = json.loads(file.attrs["model_config"])
         if config:
             config(stored)

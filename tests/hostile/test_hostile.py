@@ -24,6 +24,7 @@ from tests.hostile import bend
 from tests.hostile.arrays import ARRAYS
 from tests.hostile.configs import CONFIGS
 from tests.hostile.folders import FOLDERS
+from tests.hostile.pieces import PIECES
 from tests.hostile.table import BENIGN, EITHER, FALSE_VERDICT, OUTPUT, PASSES, REFUSED, TABLE, Hostile, Place
 from tests.hostile.watch import opens_of, watched
 
@@ -90,7 +91,7 @@ def attempt(path: Path, target: Path) -> MigrationError | None:
     return None
 
 
-@pytest.mark.parametrize("hostile", [*TABLE, *ARRAYS, *CONFIGS, *FOLDERS], ids=lambda hostile: hostile.id)
+@pytest.mark.parametrize("hostile", [*TABLE, *ARRAYS, *PIECES, *CONFIGS, *FOLDERS], ids=lambda hostile: hostile.id)
 def test_a_strangers_file_gets_nothing(hostile: Hostile, place: Place, tmp_path: Path) -> None:
     path, target = tmp_path / "work" / f"old{hostile.suffix}", tmp_path / "work" / "new.keras"
     write(hostile, path, place)
