@@ -16,6 +16,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tcn_migrate.tcn.fixed_training import FixedTraining as FixedTraining
 from tcn_migrate.tcn.generations import CURRENT, GENERATIONS, Generation, has_matching_convolution
 
 
