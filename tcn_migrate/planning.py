@@ -11,6 +11,7 @@ from typing import Any
 from tcn_migrate.budget import DEFAULT_BYTES, source_bytes
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, normalize, repaired
+from tcn_migrate.config.activations import with_built_activations
 from tcn_migrate.config.fixed_training import fix_training, refuse_random_crops
 from tcn_migrate.config.legal_names import legal_names, moved
 from tcn_migrate.config.nested import repair_nested_models, with_backward_layers
@@ -102,6 +103,8 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         passes=lambda entry: _passes(readings, entry),
         still_passes=choices.target == "layer",
     )
+    shapes = {address: array.shape for address, array in located.arrays.items()}
+    modern = replace(modern, config=with_built_activations(modern.config, (), shapes))
     if choices.target == "plain":
         config, lowered = lower_tcns(modern.config, readings, keras=major(version))
         config, _ = repair_nested_models(config)
