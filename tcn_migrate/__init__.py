@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from tcn_migrate.errors import MigrationError
     from tcn_migrate.inspection import inspect
     from tcn_migrate.migration import migrate, plan
-    from tcn_migrate.tcn.layer import TCN, LegacyTCN
+    from tcn_migrate.tcn.layer import TCN, FixedTraining, LegacyTCN
 
 __version__ = "0.1.0"
-__all__ = ["TCN", "LegacyTCN", "MigrationError", "inspect", "migrate", "migrate_many", "plan"]
+__all__ = ["TCN", "FixedTraining", "LegacyTCN", "MigrationError", "inspect", "migrate", "migrate_many", "plan"]
 
 _HOMES = {
     "TCN": "tcn_migrate.tcn.layer",
     "LegacyTCN": "tcn_migrate.tcn.layer",
+    "FixedTraining": "tcn_migrate.tcn.layer",
     "MigrationError": "tcn_migrate.errors",
     "inspect": "tcn_migrate.inspection",
     "migrate": "tcn_migrate.migration",

@@ -11,6 +11,8 @@ from typing import Any
 from tcn_migrate.budget import DEFAULT_BYTES, source_bytes
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, normalize, repaired
+from tcn_migrate.config.activations import with_built_activations
+from tcn_migrate.config.fixed_training import fix_training, refuse_random_crops
 from tcn_migrate.config.legal_names import legal_names, moved
 from tcn_migrate.config.nested import repair_nested_models, with_backward_layers
 from tcn_migrate.errors import NamingError, SettingError, quoted
@@ -90,6 +92,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     if located.missing:
         refuse_missing(located)
     if major(version) < 3:
+        refuse_random_crops(stored)
         masked = makes_masks(stored)
         readings = {a: keras2_meaning(r, masked) for a, r in readings.items()}
     modern = repaired(
@@ -100,11 +103,16 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         passes=lambda entry: _passes(readings, entry),
         still_passes=choices.target == "layer",
     )
+    shapes = {address: array.shape for address, array in located.arrays.items()}
+    modern = replace(modern, config=with_built_activations(modern.config, (), shapes))
     if choices.target == "plain":
         config, lowered = lower_tcns(modern.config, readings, keras=major(version))
         config, _ = repair_nested_models(config)
     else:
         config, lowered = rewrite_tcns(modern.config, readings), Lowered()
+    if major(version) < 3:
+        config, done, differences = fix_training(config, wrap=choices.target == "layer", keras_version=version)
+        modern = replace(modern, repairs=(*modern.repairs, *done), warnings=(*modern.warnings, *differences))
     config = with_backward_layers(ordered(config))
     warnings = [*modern.warnings, *(w for r in readings.values() for w in r.warnings)]
     if "architecture_beside" in checkpoint.hints:

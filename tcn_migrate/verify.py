@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tcn_migrate.config.fixed_training import FIXED_TRAINING
 from tcn_migrate.errors import VerificationError, quoted
 from tcn_migrate.moves import Plan
 from tcn_migrate.naming import store
@@ -245,6 +246,8 @@ def layer_at(model: Any, address: Address) -> Any:
         here = _inside(here, name)
         if here is None:
             raise VerificationError("the new model has no such layer", address=spoken(address))
+        if type(here).__name__ == FIXED_TRAINING:  # no part of an address
+            here = here.layer
     return here
 
 

@@ -11,10 +11,12 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import classes
+from tcn_migrate.config.activations import OPERATIONS, operation
 from tcn_migrate.config.entries import is_entry, is_model, map_entries, spoken
 from tcn_migrate.config.identity import RAW
 from tcn_migrate.config.keras_operations import is_operation
 from tcn_migrate.config.objects import cleaned, kind_of
+from tcn_migrate.config.parts import ACTIVATED
 from tcn_migrate.config.settings import ACTIVATIONS, COMMON, LAYERS, words
 from tcn_migrate.errors import SettingError, UnknownLayerError, UnsafeError, quoted
 
@@ -129,7 +131,7 @@ class _Checker:
     def activation(self, entry: Json, key: str, value: Any) -> None:
         if value is None or (isinstance(value, str) and (value in ACTIVATIONS or value in self.custom_classes)):
             return
-        if is_entry(value) and self.is_function(value["class_name"], value["config"]):
+        if is_entry(value) and self.is_function(entry, value):
             return
         shown = value.get("class_name") if isinstance(value, dict) else value
         raise UnknownLayerError(
@@ -138,10 +140,20 @@ class _Checker:
             hint="If it is yours, give the module that registers it: --custom-objects package.module",
         )
 
-    def is_function(self, class_name: str, config: Json) -> bool:
-        """Whether a layer can stand for a function: one without variables, of its own or of layers inside it."""
+    def is_function(self, owner: Json, value: Json) -> bool:
+        """Whether a layer or operation can stand for a function: one without variables, or a PReLU where it is built.
+
+        Args:
+            owner: whose activation it is. A recurrent layer would build a PReLU in a loop.
+            value: the layer or operation.
+        """
+        class_name, config = value["class_name"], value["config"]
+        if value in map(operation, OPERATIONS):
+            return True
         known = class_name in LAYERS or class_name in self.custom_classes
-        return known and not classes.variables(class_name, config) and not classes.parts(class_name, config)
+        built = class_name == "PReLU" and owner["class_name"] in ACTIVATED
+        free = built or not classes.variables(class_name, config)
+        return known and free and not classes.parts(class_name, config)
 
     def operation(self, entry: Json) -> None:
         for key, value in entry["config"].items():

@@ -43,6 +43,9 @@ def map_entries(entry: Json, change: Callable[[Json], Json]) -> Json:
         change: gets one entry, whose inner ones are changed already, and returns a new one.
     """
 
+    if entry["class_name"] in ("TCN", "LegacyTCN"):  # its settings are as they were stored
+        return change(entry)
+
     def inside(key: str, value: Any) -> Any:
         if is_entry(value):
             return map_entries(value, change)

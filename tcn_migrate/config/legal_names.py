@@ -12,6 +12,7 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.entries import is_entry, is_model, name_of
+from tcn_migrate.config.fixed_training import FIXED_TRAINING
 from tcn_migrate.config.repairs.change import Address
 
 
@@ -81,7 +82,9 @@ def _layer(
     if is_model(made):
         return _model(made, before, after, renamed)
     made["config"] = {
-        key: _held(value, (*before, key), (*after, key), renamed) for key, value in made["config"].items()
+        key: _held(value, (*before, *below), (*after, *below), renamed)
+        for key, value in made["config"].items()
+        for below in [() if made["class_name"] == FIXED_TRAINING else (key,)]
     }
     return made
 

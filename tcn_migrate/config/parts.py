@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.names import snake_case
+from tcn_migrate.config.settings import words
 from tcn_migrate.config.variables import size_of
 
 
@@ -32,6 +33,12 @@ class Part:
     scopes: tuple[str, ...] = ()
 
 
+ACTIVATED = words(
+    "Activation Dense EinsumDense Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose DepthwiseConv1D",
+    "DepthwiseConv2D SeparableConv1D SeparableConv2D",
+)
+"""Classes that call their activation once, on their output, so that it may be a layer with variables."""
+
 LIST = "__list__"
 """The class name of a part that is a plain list of layers, such as the cells of a stack."""
 
@@ -45,6 +52,13 @@ def parts(class_name: str, config: Json) -> tuple[Part, ...]:
     """
     rule = _PARTS.get(class_name)
     return tuple(rule(config)) if rule else ()
+
+
+def _activation(config: Json) -> Iterable[Part]:
+    """An activation that is a layer with variables (a PReLU); under Keras 2 its scope is its name or its class."""
+    entry = config.get("activation")
+    if isinstance(entry, dict) and entry.get("class_name") == "PReLU":
+        yield Part("activation", entry, scopes=tuple(dict.fromkeys((_name(entry), "p_re_lu"))))
 
 
 def _entry(class_name: str, config: Json) -> Json:
@@ -176,6 +190,7 @@ _PARTS: dict[str, Callable[[Json], Iterable[Part]]] = {
     "ConvLSTM1D": _convolutional_recurrence(1),
     "ConvLSTM2D": _convolutional_recurrence(2),
     "ConvLSTM3D": _convolutional_recurrence(3),
+    **dict.fromkeys(ACTIVATED, _activation),
     "RNN": _recurrence,
     "StackedRNNCells": _stack,
     LIST: _items,

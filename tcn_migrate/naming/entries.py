@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.fixed_training import FIXED_TRAINING
 
 Address = tuple[str, ...]
 """A variable's place in the model: layer names, then parts, then the variable, such as
@@ -36,6 +37,18 @@ def is_tcn(entry: Mapping[str, Any]) -> bool:
 def is_operation(entry: Mapping[str, Any]) -> bool:
     """An operation of Keras 3 on tensors, which is no layer: it has no arrays and no place in the weight store."""
     return str(entry.get("module")).startswith(("keras.src.ops", "keras.ops"))
+
+
+def unwrapped(entry: Json) -> tuple[Json, bool]:
+    """The layer that a `FixedTraining` calls, and whether it is one.
+
+    Such a layer exists in the new file alone and has no variables. So it is no part of an address: those of the layer
+    inside stay as they are in the old file.
+    """
+    if class_of(entry) != FIXED_TRAINING:
+        return entry, False
+    inner: Json = entry["config"]["layer"]
+    return inner, True
 
 
 def layers_of(model: Mapping[str, Any]) -> list[Json]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import classes
 from tcn_migrate.naming import store
-from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of
+from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, unwrapped
 from tcn_migrate.tcn.naming import NORM_VARIABLES
 
 
@@ -63,6 +63,8 @@ def _layers(address: Address, model: Json, prefix: str) -> Iterator[tuple[Addres
         if key is None:
             continue
         here, path = (*address, name_of(entry)), f"{prefix}layers/{key}"
+        entry, fixed = unwrapped(entry)
+        path = f"{path}/layer" if fixed else path
         yield here, entry, path
         if is_model(entry):
             yield from _layers(here, entry, f"{path}/")
@@ -76,6 +78,8 @@ def _model(address: Address, model: Json, prefix: str) -> Iterator[tuple[Address
 
 
 def _layer(address: Address, entry: Json, prefix: str) -> Iterator[tuple[Address, str]]:
+    entry, fixed = unwrapped(entry)
+    prefix = f"{prefix}/layer" if fixed else prefix
     if is_operation(entry):
         return
     if is_model(entry):

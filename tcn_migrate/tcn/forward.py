@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tcn_migrate.tcn.activations import ACTIVATIONS, Array
+from tcn_migrate.tcn.activations import Array, function
 from tcn_migrate.tcn.generations import Generation
 from tcn_migrate.tcn.settings import TCNSettings
 
@@ -79,8 +79,8 @@ def forward(
     def part(*path: str) -> dict[str, Array]:
         return {a[-1]: np.asarray(v, np.float64) for a, v in arrays.items() if a[:-1] == path}
 
-    activation = ACTIVATIONS[settings.activation]
-    inside = ACTIVATIONS[generation.inside or settings.activation]
+    activation = function(settings.activation, settings.activation_settings)
+    inside = function(generation.inside, {}) if generation.inside else activation
     state = np.asarray(x, np.float64)
     if settings.go_backwards:
         state = state[:, ::-1]

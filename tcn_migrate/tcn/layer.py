@@ -16,6 +16,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tcn_migrate.tcn.fixed_training import FixedTraining as FixedTraining
 from tcn_migrate.tcn.generations import CURRENT, GENERATIONS, Generation, has_matching_convolution
 
 
@@ -171,7 +172,10 @@ class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]
 
 
 def activation_named(name: Any) -> Any:
-    """The function for a stored activation; Keras 2's hard sigmoid is the one name that Keras 3 does not have."""
+    """The function for a stored activation; Keras 2's hard sigmoid is the one name that Keras 3 does not have.
+
+    An activation may also be a layer without variables, or an operation, in its serialized form.
+    """
     return keras2_hard_sigmoid if name == "keras2_hard_sigmoid" else keras.activations.get(name)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.activations import OPERATIONS
 from tcn_migrate.config.operations import Drawing, sliced, tensor
 from tcn_migrate.config.redraw import functional_of, is_functional
 from tcn_migrate.errors import MigrationError, quoted
@@ -337,6 +338,10 @@ class _Sketch:
         """An activation; those that the oldest Keras 3 does not have under any name are drawn with operations."""
         if function == "linear":
             return x
+        if function == self.settings.activation and self.settings.activation_settings:
+            return self.layer(function, place, x, **self.settings.activation_settings)
+        if function in OPERATIONS:
+            return self.operation(OPERATIONS[function], place, x)
         if function == "keras2_hard_sigmoid":
             x = self.operation("numpy.Multiply", f"{place}_slope", x, 0.2)
             x = self.operation("numpy.Add", f"{place}_offset", x, 0.5)

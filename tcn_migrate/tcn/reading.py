@@ -13,6 +13,7 @@ from typing import Any
 from tcn_migrate.checkpoint import StoredArray, is_floating
 from tcn_migrate.errors import DecisionNeeded, NamingError, SettingError, quoted
 from tcn_migrate.naming.entries import Address, spoken
+from tcn_migrate.tcn.activations import ACTIVATIONS
 from tcn_migrate.tcn.generations import CURRENT, GENERATIONS, Generation, has_matching_convolution
 from tcn_migrate.tcn.naming import NORM_VARIABLES, TCNArrays
 from tcn_migrate.tcn.settings import KNOWN, Norm, TCNSettings
@@ -342,7 +343,8 @@ def is_current(reading: TCNReading) -> bool:
     same_function = row.name in ("E", "F") or (
         not row.first_convolution and settings.activation == "relu" and row.step == CURRENT.step
     )
-    return same_function and not settings.pass_mask and settings.activation != "keras2_hard_sigmoid"
+    known = settings.activation in ACTIVATIONS and settings.activation != "keras2_hard_sigmoid"
+    return same_function and not settings.pass_mask and known
 
 
 def is_of_today(reading: TCNReading) -> bool:

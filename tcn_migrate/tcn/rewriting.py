@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.activations import OPERATIONS, operation
 from tcn_migrate.config.objects import cleaned
 from tcn_migrate.tcn.reading import TCNReading, is_current
 
@@ -33,7 +34,7 @@ def rewritten(entry: Json, reading: TCNReading) -> Json:
         "use_skip_connections": settings.use_skip_connections,
         "dropout_rate": settings.dropout_rate,
         "return_sequences": settings.return_sequences,
-        "activation": settings.activation,
+        "activation": written(settings.activation, settings.activation_settings),
         "use_batch_norm": reading.norm == "batch",
         "use_layer_norm": reading.norm == "layer",
         "kernel_initializer": initializer(settings.kernel_initializer),
@@ -53,6 +54,14 @@ def rewritten(entry: Json, reading: TCNReading) -> Json:
         "registered_name": "Custom>TCN" if current else "tcn_migrate>LegacyTCN",
         "config": config,
     }
+
+
+def written(activation: str, settings: Json) -> Any:
+    """An activation as a setting: its name, an operation, or a layer."""
+    if settings:
+        module = {"module": "keras.layers", "class_name": activation}
+        return {**module, "config": dict(settings), "registered_name": None}
+    return operation(activation) if activation in OPERATIONS else activation
 
 
 def initializer(stored: Any) -> Any:

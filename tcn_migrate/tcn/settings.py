@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.activations import FORMER_NAMES, OPERATIONS, of_layer, operation
 from tcn_migrate.errors import SettingError, UnsafeError, quoted
 from tcn_migrate.tcn.activations import ACTIVATIONS
 
@@ -38,6 +40,8 @@ class TCNSettings:
         declared_norms: the norms that the config asks for: both, one or none. The arrays decide (2.9.0 leaves
             `use_layer_norm` out of its config; files with both flags hold batch norm).
         weight_norm: the two convolutions of a block are wrapped in weight normalization.
+        activation: the name of a function of Keras or TensorFlow, or the class of a layer without variables.
+        activation_settings: of that layer, in Keras 3's names; its axes count from the back. Empty for a function.
         keys: the names of all settings that were in the config; missing ones tell the generation.
         Others are as in `tcn_migrate.TCN`.
     """
@@ -56,6 +60,7 @@ class TCNSettings:
     dropout_rate: float
     return_sequences: bool
     activation: str
+    activation_settings: Json
     declared_norms: tuple[Norm, ...]
     weight_norm: bool
     go_backwards: bool
@@ -143,6 +148,7 @@ def read_settings(config: Mapping[str, Any], address: str) -> TCNSettings:
         norms.append("batch")
     if flag("use_layer_norm"):
         norms.append("layer")
+    activation, activation_settings = read_activation(config.get("activation", "relu"), address)
     generation = config.get("generation")
     return TCNSettings(
         name=str(config.get("name", "tcn")),
@@ -158,7 +164,8 @@ def read_settings(config: Mapping[str, Any], address: str) -> TCNSettings:
         use_skip_connections=skips,
         dropout_rate=float(rate),
         return_sequences=flag("return_sequences"),
-        activation=read_activation(config.get("activation", "relu"), address),
+        activation=activation,
+        activation_settings=activation_settings,
         declared_norms=tuple(norms),
         weight_norm=flag("use_weight_norm"),
         go_backwards=flag("go_backwards"),
@@ -170,37 +177,67 @@ def read_settings(config: Mapping[str, Any], address: str) -> TCNSettings:
     )
 
 
-def read_activation(stored: Any, address: str) -> str:
-    """The name of an activation, stored as a name or, by Keras 3, as a built-in function.
+def read_activation(stored: Any, address: str) -> tuple[str, Json]:
+    """An activation, stored as a name, as a function, or as a layer.
+
+    Returns:
+        The name of a function of Keras or TensorFlow, and no settings; or the class of a layer, and its settings.
 
     Raises:
-        SettingError: a name that Keras does not have.
+        SettingError: a name that Keras does not have, or a layer that is no function.
         UnsafeError: code, or a function of a module that the file names.
     """
     if stored is None:
-        return "linear"
+        return "linear", {}
+    settings: Json = {}
     if isinstance(stored, Mapping):
-        inner = stored.get("config")
-        if stored.get("class_name") != "function" and stored.get("module") not in ("keras.activations", "keras.layers"):
+        inner, class_name = stored.get("config"), str(stored.get("class_name")).rpartition(">")[2]
+        module = str(stored.get("module"))
+        own = stored.get("module") is None or module.split(".")[0] in ("keras", "tf_keras")
+        if class_name in ("__lambda__", "Lambda") or (class_name != "function" and not own):
             raise UnsafeError(
                 "activation holds code or an object of the file's own, which is never run",
                 address=address,
                 expected="the name of one of Keras's activations",
             )
-        stored = inner if isinstance(inner, str) else stored.get("class_name")
+        if class_name == "function" or not isinstance(inner, Mapping):
+            stored = inner
+        elif module.startswith("keras.src.ops."):
+            stored = next((name for name in OPERATIONS if operation(name)["class_name"] == class_name), class_name)
+        elif class_name == "Activation":
+            return read_activation(inner.get("activation"), address)
+        else:
+            stored, settings = class_name, dict(inner)
+    layer = of_layer(stored, settings) if isinstance(stored, str) else None
+    if layer is not None:
+        return layer[0], {key: _from_the_back(value) if key == "axis" else value for key, value in layer[1].items()}
+    if stored == "PReLU":
+        raise SettingError(
+            "activation is a PReLU, whose slopes are variables of the TCN; that is not supported",
+            address=address,
+            hint="Where the old environment is at hand, put another activation in its place and train again",
+        )
     if not isinstance(stored, str):
         raise SettingError(
             f"activation = {quoted(stored)} cannot be; the name of one of Keras's activations is needed",
             address=address,
         )
     name = stored.rpartition(">")[2]
-    if name not in ACTIVATIONS:
+    name = FORMER_NAMES.get(name, name)
+    if name not in ACTIVATIONS and name not in OPERATIONS:
         raise SettingError(
             f"activation = {quoted(stored)} is not known",
             address=address,
             expected=f"one of {', '.join(sorted(ACTIVATIONS))}",
         )
-    return name
+    return name, {}
+
+
+def _from_the_back(axis: Any) -> Any:
+    """Axes of (batch, time, features), counted from the back, so that they hold with one axis more, too."""
+    if isinstance(axis, list):
+        return [_from_the_back(one) for one in axis]
+    return axis - 3 if axis >= 0 else axis
 
 
 def _policy(stored: Any, error: Callable[[], SettingError]) -> str:

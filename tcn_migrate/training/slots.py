@@ -18,7 +18,17 @@ import numpy as np
 from tcn_migrate.checkpoint import Checkpoint, Json, Node, StoredArray
 from tcn_migrate.config import classes
 from tcn_migrate.moves import Move, copied
-from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, spoken
+from tcn_migrate.naming.entries import (
+    Address,
+    class_of,
+    is_model,
+    is_operation,
+    is_tcn,
+    layers_of,
+    name_of,
+    spoken,
+    unwrapped,
+)
 from tcn_migrate.tcn.reading import TCNReading, expected_shapes
 from tcn_migrate.training.compiling import Compiled
 from tcn_migrate.training.tables import DEFAULT_RATES, SLOT_NAMES, SLOTS, slots_of
@@ -350,6 +360,7 @@ def _of_model(
 def _of_layer(
     address: Address, entry: Json, readings: Mapping[Address, TCNReading], norms_first: bool
 ) -> Iterator[Address]:
+    entry, _ = unwrapped(entry)
     config = entry.get("config") or {}
     if is_operation(entry) or config.get("trainable", True) is False:
         return

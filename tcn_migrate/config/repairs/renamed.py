@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.activations import FORMER_NAMES, OPERATIONS, operation
 from tcn_migrate.config.repairs.change import Change, with_config
-
-_FUNCTIONS = {"softmax_v2": "softmax", "log_softmax_v2": "log_softmax"}
 
 
 def list_of_one_axis(entry: Json) -> Change | None:
@@ -37,14 +36,17 @@ def slope_of_leaky_relu(entry: Json) -> Change | None:
 def names_of_functions(entry: Json) -> Change | None:
     """Functions of TensorFlow that were stored by a name of theirs which no Keras reads.
 
-    Since: TensorFlow 2.0 (`tf.nn.softmax` is stored as "softmax_v2", `tf.nn.log_softmax` as "log_softmax_v2").
+    Since: TensorFlow 2.0 (`tf.nn.softmax` is stored as "softmax_v2", `tf.nn.log_softmax` as "log_softmax_v2",
+        `tf.math.sin` as "sin").
     Issue: "Unknown activation function: log_softmax_v2".
     """
-    found = {
-        key: _FUNCTIONS[value]
-        for key in ("activation", "recurrent_activation")
-        if isinstance(value := entry["config"].get(key), str) and value in _FUNCTIONS
-    }
+    found: Json = {}
+    for key in ("activation", "recurrent_activation"):
+        value = entry["config"].get(key)
+        if isinstance(value, str) and value in FORMER_NAMES:
+            found[key] = FORMER_NAMES[value]
+        elif isinstance(value, str) and value in OPERATIONS:
+            found[key] = operation(value)
     if not found:
         return None
     return Change(with_config(entry, **found), "its activation was stored by a name that only TensorFlow knows")
