@@ -148,7 +148,7 @@ def _optimizer(given: Any, keras_version: str, dropped: list[str]) -> tuple[Json
     name, config = _named(given)
     class_name = name.rpartition(">")[2]
     if class_name not in OPTIMIZERS and isinstance(given, str):
-        class_name = next((known for known in OPTIMIZERS if known.lower() == name.lower()), name)
+        name = class_name = next((known for known in OPTIMIZERS if known.lower() == name.lower()), name)
     module = str(given.get("module")) if isinstance(given, Mapping) else ""
     if class_name not in OPTIMIZERS or (name != class_name and not name.startswith("Custom>")) or "addons" in module:
         dropped.append(f"the optimizer {quoted(name)} is none of Keras's and is left out")
