@@ -12,6 +12,7 @@ import numpy as np
 from tcn_migrate.budget import DEFAULT_BYTES, check_source
 from tcn_migrate.checkpoint import Array
 from tcn_migrate.containers import open_checkpoint
+from tcn_migrate.containers.h5 import STORE_ROOTS
 from tcn_migrate.errors import MigrationError, foreseen, quoted
 from tcn_migrate.migration import plan as plan_of
 from tcn_migrate.moves import Plan
@@ -92,7 +93,7 @@ def _compared(plan: Plan, arrays: dict[str, Any]) -> Iterator[Difference]:
             note = "is not in the old file" if held is not None else "is in neither file"
             yield Difference(spoken(address), np.nan, np.nan, held is not None, note)
         for name in arrays:
-            if name.startswith(("layers/", "_layer_checkpoint_dependencies/")):
+            if name.partition("/")[0] in STORE_ROOTS:
                 yield Difference(quoted(name)[1:-1], np.nan, np.nan, False, "is only in the new file")
 
 

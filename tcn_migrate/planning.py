@@ -15,6 +15,7 @@ from tcn_migrate.config.activations import with_built_activations
 from tcn_migrate.config.fixed_training import fix_training, refuse_random_crops
 from tcn_migrate.config.legal_names import legal_names, moved
 from tcn_migrate.config.nested import repair_nested_models, with_backward_layers
+from tcn_migrate.containers.h5 import parts_of
 from tcn_migrate.errors import NamingError, SettingError, quoted
 from tcn_migrate.limits import check_arrays, check_features
 from tcn_migrate.moves import Grade, Move, Plan, copied
@@ -90,7 +91,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
 
     located = locate(stored, checkpoint, read_tcn_at, choices.custom_classes, derived)
     if located.missing:
-        refuse_missing(located)
+        refuse_missing(checkpoint, located, readings)
     if major(version) < 3:
         refuse_random_crops(stored)
         masked = makes_masks(stored)
@@ -343,13 +344,23 @@ def _tcn_sources(arrays: Mapping[Address, StoredArray], address: Address) -> tup
     return (), "copied", None
 
 
-def refuse_missing(located: Located) -> None:
+def refuse_missing(checkpoint: Checkpoint, located: Located, readings: Mapping[Address, TCNReading]) -> None:
     """Only a TCN's norms can be recovered; any other variable that is not there ends the migration."""
     names = ", ".join(spoken(address) for address in located.missing[:5])
     more = len(located.missing) - 5
+    ignored, unclaimed = accounted(checkpoint, located, readings, Lowered())
+    unclaimed += [name for name, reason in ignored.items() if reason == _OF_NO_LAYER]
+    listed = ", ".join(quoted(name) for name in unclaimed[:3]) + (", ..." if len(unclaimed) > 3 else "")
+    which = f"{names}{f' and {more} more' if more > 0 else ''}"
+    if unclaimed:
+        raise NamingError(
+            f"{len(located.missing)} variables were not found: {which}; {len(unclaimed)} arrays in the file belong to "
+            f"no variable: {listed}",
+            hint="The variables may be in the file under these names. Please report it, with the file if you may",
+        )
     raise NamingError(
-        f"{len(located.missing)} variables are not in the file: {names}{f' and {more} more' if more > 0 else ''}",
-        hint="They cannot be brought back; look for an older copy of the file",
+        f"{len(located.missing)} variables are not in the file: {which}",
+        hint="No other array in the file could be one of them. Look for an older copy of the file",
     )
 
 
@@ -361,6 +372,7 @@ _OF_NO_USE = (
     (re.compile(r"save_counter|(^|/)_?(step|epoch|global_step)/|^iterations?$"), "a counter of training"),
     (re.compile(r"data_dep_init|_naked_clone_layer"), "weight norm's copy for the first call"),
 )
+_OF_NO_LAYER = "not a variable of a layer in the config"
 
 
 def account(
@@ -371,6 +383,20 @@ def account(
     Raises:
         NamingError: an array of which nobody knows what it is for.
     """
+    ignored, unclaimed = accounted(checkpoint, located, readings, lowered)
+    if unclaimed:
+        raise NamingError(
+            f"the array {quoted(unclaimed[0])} is in the file, but the config has no place for it",
+            found=checkpoint.arrays[unclaimed[0]].shape,
+            hint="The config and the weights are of different models, or the layer is of a kind that is not known",
+        )
+    return ignored
+
+
+def accounted(
+    checkpoint: Checkpoint, located: Located, readings: Mapping[Address, TCNReading], lowered: Lowered
+) -> tuple[dict[str, str], list[str]]:
+    """The arrays that no address claims: those that are not needed, with the reason, and those of unknown use."""
     claimed = {array.name for array in located.arrays.values()}
     ignored = {
         located.arrays[address].name: "the last shortcut under skip connections, on which no output depends"
@@ -379,17 +405,16 @@ def account(
     }
     for reading in readings.values():
         ignored |= reading.ignored
+    unclaimed = []
     for name in checkpoint.arrays:
         if name in claimed or name in ignored:
             continue
-        reason = next((reason for pattern, reason in _OF_NO_USE if pattern.search(name)), None)
+        path = "/".join(parts_of(name)) if checkpoint.layout == "store" else name
+        reason = next((reason for pattern, reason in _OF_NO_USE if pattern.search(path)), None)
         if reason is None and checkpoint.layout in ("graph", "saver"):
-            reason = "not a variable of a layer in the config"
+            reason = _OF_NO_LAYER
         if reason is None:
-            raise NamingError(
-                f"the array {quoted(name)} is in the file, but the config has no place for it",
-                found=checkpoint.arrays[name].shape,
-                hint="The config and the weights are of different models, or the layer is of a kind that is not known",
-            )
-        ignored[name] = reason
-    return ignored
+            unclaimed.append(name)
+        else:
+            ignored[name] = reason
+    return ignored, unclaimed

@@ -274,3 +274,13 @@ def test_no_stored_configuration_is_fatal_and_what_comes_out_is_json(stored: dic
 
     if found is not None:
         json.dumps(found.config, allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop", "Adam"])
+def test_an_optimizer_that_was_given_by_its_name_is_kept(name: str) -> None:
+    compiled = compile_config({"optimizer": name, "loss": "mse"}, keras_version="2.15.0", outputs=("head",))
+
+    assert compiled is not None
+    assert compiled.optimizer is not None
+    assert compiled.optimizer.lower() == name.lower()
+    assert not compiled.dropped

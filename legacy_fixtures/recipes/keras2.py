@@ -477,6 +477,29 @@ def _(): return chain((10, 3), tcn.TCN(4, 2, dilations=[1, 2], activation="tanh"
 @case("tf215", "3.5.4", "h5", "embedding-masking-354", "Embedding and token inputs", tokens=7)
 def _(): return chain((10,), keras.layers.Embedding(7, 3), tcn.TCN(4, 2, dilations=[1, 2]), keras.layers.Activation("tanh"), Dense(3, activation="softmax"))
 
+def on_windows(how):
+    """Save with the path separator of Windows, as `tf.io.gfile.join` does there."""
+    def write(model, folder):
+        import ntpath
+        files = importlib.import_module("keras.src.saving.saving_lib").tf.io.gfile
+        join = files.join
+        files.join = lambda *parts: (os.path if os.path.isabs(parts[0]) else ntpath).join(*parts)
+        try:
+            return save(model, how, folder)
+        finally:
+            files.join = join
+    return write
+
+@case("tf215", "3.5.0", "keras", "zip-windows-tf215-350", "saved with the path separator of Windows: groups named layers\\NAME; a nested model, metrics and Adam", train=[2], write=on_windows("keras"))
+def _():
+    inner = chain((10, 3), tcn.TCN(4, 2, dilations=[1, 2], use_batch_norm=True), Dense(3))
+    model = chain((10, 3), inner, Dense(2))
+    model.compile("adam", "mse", metrics=["mae"])
+    return model
+
+@case("tf215", "3.5.0", "weights-v3", "weights-windows-tf215-350", "weights alone with the path separator of Windows", write=on_windows("weights-v3"))
+def _(): return chain((10, 3), tcn.TCN(4, 2, dilations=[1, 2], use_layer_norm=True), Dense(3), Dense(2))
+
 # ------------------------------------------------------------------------------------------------ TensorFlow 2.21 with tf_keras
 @case("tf221", "3.5.4", "keras", "zip-tf-keras-354", ".keras of tf_keras 2.21 under TF 2.21: modules are tf_keras.*")
 def _(): return chain((10, 3), tcn.TCN(4, 2, dilations=[1, 2], use_batch_norm=True, activation="elu"), Dense(2))

@@ -14,11 +14,14 @@ from typing import Any
 import h5py
 
 from tcn_migrate.checkpoint import Checkpoint, Content, Json, Origin, StoredArray, tree_of
-from tcn_migrate.containers.bounds import MOST_OBJECTS, parse_json, parse_model
+from tcn_migrate.containers.bounds import DEEPEST_GROUP, MOST_OBJECTS, parse_json, parse_model
 from tcn_migrate.containers.hdf5 import attribute, datasets, open_hdf5, text_list
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, NamingError, UnsafeError, quoted
 
 VariablePath = tuple[str, ...]
+
+STORE_ROOTS = ("layers", "_layer_checkpoint_dependencies")
+"""Where the weight store keeps a model's layers: Keras 2.15 and 3, and Keras 2.12 to 2.14."""
 
 
 def matches(path: Path) -> bool:
@@ -82,8 +85,8 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         if names is not None:
             paths, rest = _by_layer(file, names, "file")
             container, layout = "hdf5 weights", "names"
-        elif "layers" in file or "_layer_checkpoint_dependencies" in file:
-            paths, rest = dict(datasets(file, path.name)), {}
+        elif any(parts_of(name)[0] in STORE_ROOTS for name in file):
+            paths, rest = weight_store(file, path.name), {}
             container, layout = "store weights", "store"
         else:
             raise ContainerError(
@@ -100,6 +103,38 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         origin=Origin(str(path), container, version if isinstance(version, str) else None, Content((path,))),
         training=parsed if isinstance(parsed, dict) else None,
     )
+
+
+def weight_store(root: h5py.Group, what: str) -> dict[VariablePath, StoredArray]:
+    """Every array of Keras's own weight store, by its path.
+
+    Keras 2.12 to 2.15 join a group's name with the separator of the system (`tf.io.gfile.join` in
+    keras/src/saving/saving_lib.py), so that Windows wrote one group `layers\\tcn\\residual_blocks`; Keras 3 always
+    writes `/`. A component of a path is the name of an attribute or of a class, which holds neither. The arrays keep
+    the names that the file has.
+
+    Raises:
+        NamingError: two arrays have one path.
+        UnsafeError: more levels than any checkpoint has.
+    """
+    paths: dict[VariablePath, StoredArray] = {}
+    for stored, array in datasets(root, what):
+        path = tuple(part for name in stored for part in parts_of(name))
+        if len(path) > DEEPEST_GROUP:
+            raise UnsafeError("groups are nested too deeply", address=what, expected=f"at most {DEEPEST_GROUP} levels")
+        if path in paths:
+            raise NamingError(
+                f"two arrays have one path: {quoted(paths[path].name)} and {quoted(array.name)}, "
+                "written with the separators of two systems",
+                address=what,
+            )
+        paths[path] = array
+    return paths
+
+
+def parts_of(name: str) -> list[str]:
+    """The components of a path in the weight store that a group's name holds: one, or on Windows all of them."""
+    return name.split("\\")
 
 
 def _group(parent: h5py.Group, name: str) -> h5py.Group | None:

@@ -53,7 +53,7 @@ def open_hdf5(source: Path | io.RawIOBase | io.BufferedIOBase, what: str) -> h5p
         raise ContainerError(
             f"cannot be read as HDF5, it is {detail}",
             address=what,
-            hint="Copy it again from where it came; what is cut off cannot be brought back",
+            hint="Copy it again from where it came",
         ) from None
 
 

@@ -23,7 +23,8 @@ from tcn_migrate.containers.bounds import (
     parse_json,
     parse_model,
 )
-from tcn_migrate.containers.hdf5 import datasets, open_hdf5
+from tcn_migrate.containers.h5 import weight_store
+from tcn_migrate.containers.hdf5 import open_hdf5
 from tcn_migrate.containers.window import Window
 from tcn_migrate.errors import ContainerError, MigrationError, UnsafeError, quoted
 
@@ -72,7 +73,7 @@ def unchecked(path: Path) -> Checkpoint:
         metadata = parsed if isinstance(parsed, dict) else {}
     version = metadata.get("keras_version")
     weights = open_hdf5(_weights(path, archive, members[WEIGHTS]), WEIGHTS)
-    paths = dict(datasets(weights, WEIGHTS))
+    paths = weight_store(weights, WEIGHTS)
     training = config.get("compile_config")
     content = Content((path,), lambda: compare_checksum(path))
     return Checkpoint(
@@ -113,7 +114,7 @@ def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
         raise ContainerError(
             "the archive is truncated: its directory, at the end of the file, is missing or damaged",
             found=f"{path.stat().st_size} bytes",
-            hint="Copy the file again from where it came; what is cut off cannot be brought back",
+            hint="Copy the file again from where it came",
         ) from None
     by_name: dict[str, zipfile.ZipInfo] = {}
     for member in members:

@@ -124,7 +124,7 @@ def refuse(ended: int) -> None:
     if ended:
         raise ContainerError(
             "is damaged: HDF5's library crashes on it, never ends, or takes more memory than the file can be worth",
-            hint="Copy it again from where it came; what is cut off cannot be brought back",
+            hint="Copy it again from where it came",
         )
 
 

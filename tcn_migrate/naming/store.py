@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from tcn_migrate.checkpoint import Json, Node, StoredArray
 from tcn_migrate.config.classes import Part, Variable
 from tcn_migrate.config.names import store_name
+from tcn_migrate.containers.h5 import STORE_ROOTS
 from tcn_migrate.naming.entries import class_of, is_operation, layers_of
 
 Place = Node | None
-
-_CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
 
 
 def keys(entries: Sequence[Json], visits: Callable[[Json], int] = lambda entry: 1) -> list[str | None]:
@@ -42,7 +41,7 @@ def keys(entries: Sequence[Json], visits: Callable[[Json], int] = lambda entry: 
 def layers(model: Json, place: Place, owns_arrays: Callable[[Json], bool]) -> Iterator[tuple[Json, Place]]:
     """Each layer of a model, and where its arrays are."""
     entries = layers_of(model)
-    container = next((c for name in _CONTAINERS if place is not None and (c := place.child(name))), None)
+    container = next((c for name in STORE_ROOTS if place is not None and (c := place.child(name))), None)
     once = keys(entries)
     twice = keys(entries, lambda entry: 2 if owns_arrays(entry) else 1)
     held = set() if container is None else set(container.names())

@@ -97,11 +97,11 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
     stored = arrays.get(first) or arrays.get((*first[:-1], "v"))
     if stored is None or len(stored.shape) != 3:
         raise NamingError(
-            "is not in the file" if stored is None else "is no convolution's kernel",
+            "was not found in the file" if stored is None else "is no convolution's kernel",
             address=f"{name} / {spoken(first)}",
             expected="an array (kernel size, features, filters)",
             found=None if stored is None else stored.shape,
-            hint="Without its convolutions a network cannot be brought back",
+            hint="Only norms can be recovered. Look for an older copy of the file",
         )
     width = stored.shape[1]
     expected = expected_shapes(settings, generation, norm, width, folded=False)
@@ -113,10 +113,10 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
                 missing.append(place)
                 continue
             raise NamingError(
-                "is not in the file",
+                "was not found in the file",
                 address=f"{name} / {spoken(place)}",
                 expected=shape,
-                hint="Only norms can be recovered; without its convolutions a network cannot be brought back",
+                hint="Only norms can be recovered. Look for an older copy of the file",
             )
         if array.shape != shape:
             raise NamingError(
