@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tcn_migrate.budget import DEFAULT_BYTES, check_source
-from tcn_migrate.checkpoint import Array
 from tcn_migrate.containers import open_checkpoint
 from tcn_migrate.containers.h5 import STORE_ROOTS
 from tcn_migrate.errors import MigrationError, foreseen, quoted
 from tcn_migrate.migration import plan as plan_of
 from tcn_migrate.moves import Plan
 from tcn_migrate.naming.entries import spoken
+from tcn_migrate.recovery.agreement import Difference, difference, predictions_compared
 from tcn_migrate.recovery.files import read_recorded
-from tcn_migrate.verify import scale_of
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One variable or output, compared.
-
-    Attributes:
-        name: of it, safe to print.
-        largest: the largest absolute difference; NaN if a value is finite on one side alone, or a shape differs.
-        scaled: the same in standard deviations of what was expected.
-        equal: every bit is the same.
-        note: why nothing could be compared, if so.
-    """
-
-    name: str
-    largest: float
-    scaled: float
-    equal: bool
-    note: str | None = None
 
 
 def compare_variables(
@@ -115,7 +95,7 @@ def compare_predictions(
     Raises:
         MigrationError: a file cannot be read, or the recordings do not fit the model.
     """
-    from tcn_migrate.verify import load, no_larger_than, quiet
+    from tcn_migrate.verify import load, no_larger_than
 
     check_source(new, max_bytes)
     with foreseen():
@@ -127,41 +107,7 @@ def compare_predictions(
         names = [tensor.name for tensor in model.inputs]
         shapes = [tuple(tensor.shape) for tensor in model.inputs]
         inputs, wanted = read_recorded(golden, names, shapes, len(model.outputs))
-        if any(array.dtype.kind not in "biuf" for array in (*inputs, *wanted)):
-            raise MigrationError("does not hold numbers", address=quoted(golden))
-        try:
-            with quiet():
-                got = model.predict(inputs if len(inputs) > 1 else inputs[0], verbose=0)
-        except Exception as error:
-            raise MigrationError(
-                f"the recorded inputs do not fit the model ({type(error).__name__})",
-                address=quoted(golden),
-                expected=", ".join(str(shape) for shape in shapes),
-                found=", ".join(str(array.shape) for array in inputs),
-            ) from None
-        outputs = _in_order(got, model.output_names)
-        return [
-            difference(quoted(name, 60)[1:-1], np.asarray(output), expected)
-            for name, output, expected in zip(model.output_names, outputs, wanted, strict=True)
-        ]
-
-
-def difference(name: str, got: Array, wanted: Array) -> Difference:
-    """How far two arrays are apart."""
-    if got.shape != wanted.shape:
-        note = f"has shape {got.shape} instead of {wanted.shape}"
-        return Difference(name, np.nan, np.nan, False, note)
-    equal = got.dtype == wanted.dtype and got.tobytes() == wanted.tobytes()
-    if equal or not got.size:
-        return Difference(name, 0.0, 0.0, equal or got.dtype == wanted.dtype)
-    wide, expected = got.astype(np.float64), wanted.astype(np.float64)
-    finite = np.isfinite(expected)
-    if not np.array_equal(finite, np.isfinite(wide)):
-        return Difference(name, np.nan, np.nan, False, "is not finite in the same places")
-    if not finite.any():
-        return Difference(name, 0.0, 0.0, bool(np.array_equal(wide, expected, equal_nan=True)))
-    largest = float(np.abs(wide - expected)[finite].max())
-    return Difference(name, largest, largest / scale_of(expected[finite], 1e-12), False)
+        return predictions_compared(model, inputs, wanted)
 
 
 def _target_of(new: Path) -> str:
@@ -187,9 +133,3 @@ def _target_of(new: Path) -> str:
             hint="Name the migrated file first; the old one goes behind --against",
         )
     return str(written["target"])
-
-
-def _in_order(got: Any, names: Sequence[str]) -> list[Any]:
-    if isinstance(got, Mapping):
-        return [got[name] for name in names] if all(name in got for name in names) else list(got.values())
-    return list(got) if isinstance(got, list | tuple) else [got]

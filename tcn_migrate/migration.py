@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ def migrate(
     reinitialize: bool = False,
     remeasure: Literal["suspect", "all"] | None = None,
     keep_suspect: bool = False,
+    accept_error: float | None = None,
     last_step: bool = False,
     custom_objects: Mapping[str, Any] | None = None,
     drop_optimizer: bool = False,
@@ -54,11 +56,13 @@ def migrate(
         target: "layer" for a model with `tcn_migrate.TCN`, "plain" for one of Keras's own layers only.
         calibration: inputs like the training data, to measure lost moving statistics from: a path or several (.npz,
             .npy, .csv, .parquet), an array, a list of arrays, or any iterable of batches.
-        reference: recorded inputs and the old model's predictions, to refit lost norms to: a path (.npz with `x` and
-            `y`), or a pair (inputs, predictions).
+        reference: recorded inputs and the old model's predictions: a path (.npz with `x` and `y`), or a pair (inputs,
+            predictions). Lost norms are refitted to them; where none are lost, the new model is compared with them.
         reinitialize: start afresh with what nothing else brings back.
         remeasure: recover also norms that are in the file: "suspect" ones, or the statistics of "all".
         keep_suspect: take suspect norms as they are.
+        accept_error: write the file although its predictions differ from those of `reference` by more than expected,
+            up to this many standard deviations.
         last_step: files of which nothing tells whether keras-tcn 2.9.1 wrote them were written by it.
         custom_objects: classes of your own by name.
         drop_optimizer: leave out the optimizer, its state, the loss and the metrics, for a small file to serve.
@@ -75,14 +79,19 @@ def migrate(
     read = all_inputs(source, architecture, reference, calibration, custom_objects)
     check_target(new, read, overwrite=overwrite)
     said = progress or (lambda phase, done, total: None)
-    recovery, evidence, model = None, None, None
+    recovery, evidence, model, agreed = None, None, None, None
     with _checkpoint(source, architecture, max_bytes) as checkpoint:
         from tcn_migrate.outcome import Outcome
         from tcn_migrate.planning import make_plan
         from tcn_migrate.recovery.decide import Means, examine, settle
         from tcn_migrate.write import new_file, write_keras
 
-        means = Means(reference, calibration, reinitialize, remeasure, keep_suspect)
+        means = Means(reference, calibration, reinitialize, remeasure, keep_suspect, accept_error)
+        if reference is not None or calibration is not None:
+            from tcn_migrate.recovery.files import refuse_absent
+
+            refuse_absent(reference)
+            refuse_absent(calibration)
         with _reading(path):
             choices = _choices(target, last_step, custom_objects, drop_optimizer, max_bytes)
             decided = make_plan(checkpoint, choices)
@@ -90,7 +99,17 @@ def migrate(
         if losses:
             from tcn_migrate.recovery.recover import recover
 
-            decided, recovery = recover(decided, losses, means, custom_objects, said)
+            try:
+                with foreseen():
+                    decided, recovery = recover(decided, losses, means, custom_objects, said)
+            except OSError as error:  # of the provisional model
+                raise MigrationError(
+                    f"a temporary file could not be written ({error.strerror or type(error).__name__})",
+                    address=quoted(tempfile.gettempdir()),
+                    hint="Set TMPDIR to a folder with room",
+                ) from None
+        elif calibration is not None:
+            decided = replace(decided, warnings=(*decided.warnings, _NOT_MEASURED))
         with new_file(new, overwrite=overwrite) as temporary, foreseen():
             odd = write_keras(decided, temporary, lambda count: said("writing", count, len(decided.moves)))
             if verify:
@@ -99,9 +118,18 @@ def migrate(
                 said("verifying", 0, 1)
                 evidence, model = prove(temporary, decided, custom_objects)
                 said("verifying", 1, 1)
+            if reference is not None and not losses:
+                from tcn_migrate.recovery.recover import compare_recorded
+                from tcn_migrate.verify import load
+
+                model = model or load(temporary, custom_objects, target=decided.target)
+                agreed = compare_recorded(model, means)
     if odd:
         decided = replace(decided, warnings=(*decided.warnings, _not_finite(odd)))
-    return Outcome(new, decided, evidence, recovery, dict(custom_objects or {}), model)
+    return Outcome(new, decided, evidence, recovery, agreed, dict(custom_objects or {}), model)
+
+
+_NOT_MEASURED = "no moving statistics are lost, so none were measured from the inputs given for calibration"
 
 
 def _not_finite(addresses: list[Address]) -> str:

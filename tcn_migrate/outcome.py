@@ -25,6 +25,7 @@ class Outcome:
         plan: every move, fold and repair that was made.
         evidence: what verification saw, or None if it was not asked for.
         recovery: what came of recovering lost norms, or None if none were lost.
+        agreement: how the new model agrees with the recording that was given although nothing is lost, or None.
         custom_objects: the user's classes by name.
     """
 
@@ -32,6 +33,7 @@ class Outcome:
     plan: Plan
     evidence: Evidence | None
     recovery: Recovery | None = None
+    agreement: str | None = None
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     _model: Any = field(default=None, repr=False)
 
@@ -75,6 +77,7 @@ class Outcome:
             **plan_as_json(self.plan),
             "evidence": None if self.evidence is None else self.evidence.as_json(),
             "recovery": None if self.recovery is None else list(self.recovery.sentences),
+            "agreement": self.agreement,
         }
 
 

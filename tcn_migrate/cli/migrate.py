@@ -33,7 +33,8 @@ Examples:
     "--reference",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Recorded inputs x and the old model's predictions y (.npz): lost norms are refitted to them.",
+    help="Recorded inputs x and the old model's predictions y (.npz): lost norms are refitted to them; where none are "
+    "lost, the new model is compared with them.",
 )
 @click.option(
     "--calibrate",
@@ -50,6 +51,12 @@ Examples:
     help="Recover also norms that are in the file: suspect ones, or the statistics of all.",
 )
 @click.option("--keep-suspect", is_flag=True, help="Take suspect norms as they are.")
+@click.option(
+    "--accept-error",
+    type=click.FloatRange(0, min_open=True),
+    metavar="DEVIATIONS",
+    help="Write NEW although its predictions differ from those of --reference by more than expected, up to this.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace NEW if it exists.")
 @click.option("--verify/--no-verify", default=True, help="Load the new file and prove that it computes the same.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
@@ -75,6 +82,8 @@ def command(
     from tcn_migrate.inspection import inspect
     from tcn_migrate.migration import all_inputs, default_output, migrate
 
+    if settings["accept_error"] is not None and settings["reference"] is None:
+        raise click.UsageError("--accept-error needs --reference.")
     data = list(calibration) or None
 
     def seen() -> Any:

@@ -140,6 +140,8 @@ def migrated(outcome: Any) -> None:
             worst = max(evidence.tcn_differences.values())
             text += f"; TCN outputs agree to {worst:.1g} standard deviations"
         line(text, fg="green")
+    if outcome.agreement is not None:
+        line(f"  {outcome.agreement}", fg="green")
     line(f"wrote {quoted(outcome.output, 200)[1:-1]}", bold=True)
 
 

@@ -86,9 +86,21 @@ def _numpy(tensor: Any) -> Array:
     """An array of a framework's tensor, wherever it lies."""
     if hasattr(tensor, "detach"):  # torch
         tensor = tensor.detach().cpu()
-    array = np.asarray(tensor)
+    return numeric(np.asarray(tensor))
+
+
+def numeric(array: Array, address: str | None = None) -> Array:
+    """The array, if it holds real numbers.
+
+    Args:
+        array: any array.
+        address: where it comes from, safe to print.
+
+    Raises:
+        MigrationError: it holds text, objects or complex numbers.
+    """
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise MigrationError("the data is not numeric", found=f"dtype {quoted(array.dtype)}")
+        raise MigrationError("the data is not numeric", address=address, found=f"dtype {quoted(array.dtype)}")
     return array
 
 

@@ -40,6 +40,8 @@ class Means:
         reinitialize: start afresh with what nothing else brings back.
         remeasure: also recover norms that are there: "suspect" ones, or "all".
         keep_suspect: take suspect norms as they are.
+        accept_error: the largest error of predictions held back from a refit, in standard deviations, with which the
+            file is written although it should be smaller.
     """
 
     reference: Any = None
@@ -47,6 +49,7 @@ class Means:
     reinitialize: bool = False
     remeasure: Literal["suspect", "all"] | None = None
     keep_suspect: bool = False
+    accept_error: float | None = None
 
 
 def examine(plan: Plan) -> dict[Address, Diagnosis]:

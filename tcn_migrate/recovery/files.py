@@ -13,7 +13,7 @@ import numpy as np
 
 from tcn_migrate.containers.bounds import ALWAYS_ALLOWED, LARGEST_EXPANSION, MIB
 from tcn_migrate.errors import MigrationError, UnsafeError, quoted
-from tcn_migrate.recovery.data import Batch
+from tcn_migrate.recovery.data import Batch, numeric
 
 Array = np.ndarray[Any, Any]
 _LONGEST_LINE = 1 << 20
@@ -24,6 +24,20 @@ def is_files(source: Any) -> bool:
     if isinstance(source, str | Path):
         return True
     return isinstance(source, list | tuple) and bool(source) and all(isinstance(item, str | Path) for item in source)
+
+
+def refuse_absent(source: Any) -> None:
+    """Raises where a file that is named is not there.
+
+    Args:
+        source: a path, several, or data.
+
+    Raises:
+        MigrationError: there is no such file.
+    """
+    for path in () if not is_files(source) else [source] if isinstance(source, str | Path) else source:
+        if not Path(path).exists():
+            raise MigrationError("there is no such file", address=quoted(path))
 
 
 def read_inputs(source: Any, names: Sequence[str], shapes: Sequence[tuple[int | None, ...]]) -> Batch:
@@ -46,8 +60,19 @@ def read_inputs(source: Any, names: Sequence[str], shapes: Sequence[tuple[int | 
 
 
 def _joined(arrays: Sequence[Array]) -> Array:
-    """Arrays in one, along the samples; a single one stays as it is, mapped if it was."""
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    """Arrays in one, along the samples; a single one stays as it is, mapped if it was.
+
+    Raises:
+        MigrationError: their samples differ in shape.
+    """
+    if len(arrays) == 1:
+        return arrays[0]
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) > 1 or not all(array.ndim for array in arrays):
+        raise MigrationError(
+            "the files hold samples of different shapes", found=", ".join(str(array.shape) for array in arrays[:8])
+        )
+    return np.concatenate(arrays)
 
 
 def read_recorded(
@@ -123,8 +148,17 @@ def _table(path: Path) -> Array:
         first = file.readline(_LONGEST_LINE)
     if len(first) == _LONGEST_LINE:
         raise UnsafeError("begins with a line that is no row of a table", address=quoted(path))
-    named = any(re.search(r"[A-DF-Za-df-z_]", cell) for cell in first.split(","))
+    named = not all(_is_number(cell) for cell in first.split(","))
     return np.loadtxt(path, delimiter=",", skiprows=1 if named else 0, ndmin=2, dtype=np.float32)
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell of a table is a number, NaN and infinity among them, or empty."""
+    try:
+        float(cell.strip() or "nan")
+    except ValueError:
+        return False
+    return True
 
 
 def _parquet(path: Path) -> Array:
@@ -150,20 +184,33 @@ def pick(
     A table, (steps, features), is cut into the windows that the model takes; a rest at the end is left out.
     """
     if all(name in held for name in names) and any(names):
-        found = [held[name] for name in names]
+        chosen = list(names)
     else:
-        numbered = sorted((k for k in held if re.fullmatch(letter + r"\d*", k)), key=lambda k: int(k[1:] or 0))
-        found = [held[name] for name in numbered]
-        if not found and len(held) == 1 and letter == "x":
-            found = list(held.values())
-    if len(found) != len(names):
+        chosen = sorted((k for k in held if re.fullmatch(letter + r"\d{0,9}", k)), key=lambda k: int(k[1:] or 0))
+        if not chosen and len(held) == 1 and letter == "x":
+            chosen = list(held)
+    if len(chosen) != len(names):
         raise MigrationError(
             f"does not hold the model's {'inputs' if letter == 'x' else 'predictions'}",
             address=quoted(path),
             expected=f"{len(names)} arrays: {', '.join(f'{letter}{i}' for i in range(len(names)))}",
             found=", ".join(quoted(name, 30) for name in held) or "none",
         )
-    return [_windows(array, shape) for array, shape in zip(found, shapes, strict=True)]
+    return [_windows(_checked(held[name], name, path), shape) for name, shape in zip(chosen, shapes, strict=True)]
+
+
+def _checked(member: Any, name: str, path: Path) -> Array:
+    """A member of a file that is an array of numbers with samples in it.
+
+    Raises:
+        MigrationError: it is no array (NumPy hands such a member out as bytes), not of numbers, or empty.
+    """
+    where = f"{quoted(path)}, array {quoted(name, 30)}"
+    if not isinstance(member, np.ndarray):
+        raise MigrationError("is no array in NumPy's format", address=where)
+    if not member.size:
+        raise MigrationError("is empty", address=where, found=f"shape {member.shape}")
+    return numeric(member, where)
 
 
 def _windows(array: Array, shape: tuple[int | None, ...]) -> Array:

@@ -15,7 +15,6 @@ the weak ones; layer norm with classes 0.13 -> 3e-7.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,6 +38,12 @@ OPENINGS = (0.02, 0.1, 0.4, 0.8)
 
 AWAKE = 0.05
 """The gamma that a channel is woken with."""
+
+WAKING_STEPS = 30
+"""Steps and attempts to wake channels, all together, after which no better fit is looked for."""
+
+NO_WAKING_BELOW = 4 * EXACT
+"""Error below which no channel is woken any more: what is left is rounding, and channels that hardly matter."""
 
 WEAK = 0.35
 """A channel is weak if its gamma is below this part of its norm's median; trained gammas stay near 1."""
@@ -103,16 +108,16 @@ class Recorded:
         return Problem(residuals, normal, max if self.plenty else lambda fitted, held_back: held_back)
 
 
-def fit(recorded: Recorded, *, prior: float, seconds: float, progress: Callable[[float], None] | None = None) -> Fit:
+def fit(recorded: Recorded, *, prior: float, progress: Callable[[float], None] | None = None) -> Fit:
     """Fits the parameters, from those that the response starts with.
+
+    Steps, tolerance and patience end it, never the time that it took.
 
     Args:
         recorded: what to fit to.
         prior: see `descend`; 0 where enough is recorded.
-        seconds: after which no further descent is begun.
         progress: called with the held-back error after each step.
     """
-    end = time.monotonic() + seconds
     curve: list[float] = []
 
     def note(held_back: float) -> bool:
@@ -120,39 +125,50 @@ def fit(recorded: Recorded, *, prior: float, seconds: float, progress: Callable[
             curve.append(held_back)
         if progress and held_back:
             progress(held_back)
-        return time.monotonic() > end
+        return False
 
     problem = recorded.problem(recorded.fitted, recorded.held)
     best = descend(problem, recorded.response.start, prior=prior, stop=note)
     if prior:
         return Fit(best.parameters, best.held_back, best.fitted, tuple(curve))
-    woken = 0
-    while best.score > EXACT and time.monotonic() < end:
+    woken, budget = 0, _Budget(WAKING_STEPS, note)
+    while best.score > NO_WAKING_BELOW and budget.left > 0:
         if best.fitted <= 2 * EXACT and recorded.plenty:
             break  # what is left is channels that no fitted sample opens
-        better, count = _woken(recorded, problem, best, note, end)
+        better, count = _woken(recorded, problem, best, budget)
         if better is None:
             break
         best, woken = better, woken + count
     if best.score > EXACT and recorded.plenty:
-        end = max(end, time.monotonic() + seconds / 4)
         best = _with_all(recorded, best, note)
     return Fit(best.parameters, best.held_back, best.fitted, tuple(curve), woken)
 
 
-def _woken(
-    recorded: Recorded, problem: Problem, best: Descent, note: Callable[[float], bool], end: float
-) -> tuple[Descent | None, int]:
+@dataclass
+class _Budget:
+    """Steps that may still be taken: the same number on every machine, where a time would not be."""
+
+    left: int
+    note: Callable[[float], bool]
+
+    def step(self, held_back: float) -> bool:
+        """Counts a step; True if it was the last one."""
+        self.left -= 1
+        return self.note(held_back) or self.left <= 0
+
+
+def _woken(recorded: Recorded, problem: Problem, best: Descent, budget: _Budget) -> tuple[Descent | None, int]:
     """A descent that ended better than `best` with channels woken, or None; and how many those were."""
     dead = dead_channels(recorded, best.parameters)
     every = dead + weak_channels(recorded, best.parameters, dead)
     attempts = [(every, 1, OPENINGS[first:]) for first in range(3)] + [(every, -1, OPENINGS)]
     attempts += [([channel], 1, OPENINGS) for channel in every]
     for channels, sign, openings in attempts:
-        if not channels or time.monotonic() > end:
+        if not channels or budget.left <= 0:
             break
+        budget.left -= 1  # an attempt may end before its first step
         start = wake(recorded, best.parameters, channels, sign, openings)
-        tried = descend(problem, start, patience=4, stop=note)
+        tried = descend(problem, start, patience=4, stop=budget.step)
         if tried.score < 0.95 * best.score:
             return tried, len(channels)
     return None, 0

@@ -120,6 +120,7 @@ def statistics(
             if site == 0:
                 chunks.refuse_too_few(halves[0].count + halves[1].count)
             site, calls = site + 1, chunks.calls
+            _refuse_infinite(address, halves)
             for name, loss in lost[address].items():
                 getattr(wanted[address], name).assign(_filled(stored[loss.address], [halves], loss))
             if progress:
@@ -134,6 +135,20 @@ def statistics(
         chunks.samples,
         chunks.copies,
     )
+
+
+def _refuse_infinite(address: Address, halves: tuple[Moments, Moments]) -> None:
+    """Raises where the statistics of a norm's inputs do not fit into float32."""
+    whole = halves[0].merged(halves[1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(whole.mean.astype(np.float32)) & np.isfinite(whole.variance.astype(np.float32))
+    if not finite.all():
+        raise MigrationError(
+            "the statistics that these inputs give are not finite",
+            address=" / ".join(address),
+            found=f"{int((~finite).sum())} of {finite.size} channels that are NaN or infinite",
+            hint="Give inputs in the range that the model was trained on",
+        )
 
 
 def _filled(stored: Array, sites: Sequence[tuple[Moments, Moments]], loss: Loss) -> Array:
@@ -364,7 +379,8 @@ def checked(batch: Batch, model: Any) -> Batch:
     """A batch that the model can take.
 
     Raises:
-        MigrationError: another shape than the model's inputs, or values that are not finite.
+        MigrationError: another shape than the model's inputs, inputs that differ in their number of samples, or values
+            that are not finite.
     """
     for array, tensor in zip(batch, model.inputs, strict=True):
         expected = tuple(tensor.shape[1:])
@@ -383,6 +399,10 @@ def checked(batch: Batch, model: Any) -> Batch:
                 found=f"{int((~np.isfinite(array)).sum())} values that are NaN or infinite",
                 hint="Leave those samples out: one NaN would make every statistic NaN",
             )
+    if len({len(array) for array in batch}) > 1:
+        raise MigrationError(
+            "the inputs differ in their number of samples", found=", ".join(str(len(array)) for array in batch)
+        )
     return batch
 
 

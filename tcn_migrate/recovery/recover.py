@@ -6,17 +6,23 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tcn_migrate.errors import MigrationError, VerificationError
 from tcn_migrate.moves import Grade, Plan
 from tcn_migrate.naming.entries import Address, spoken
+from tcn_migrate.recovery.agreement import above, agreement
+from tcn_migrate.recovery.data import Batch, numeric
 from tcn_migrate.recovery.decide import Means
 from tcn_migrate.recovery.diagnose import INITIAL, STATISTICS, Loss
 from tcn_migrate.recovery.files import is_files, read_inputs, read_recorded
 from tcn_migrate.verify import layer_at, load, quiet
 from tcn_migrate.write import write_keras
+
+if TYPE_CHECKING:
+    from tcn_migrate.recovery.refit import Refit
 
 Said = Callable[[str, int, int], None]
 
@@ -65,6 +71,7 @@ def recover(
 
     Raises:
         MigrationError: the data do not fit the model.
+        VerificationError: a refit missed what was expected of it, and that error is not accepted.
     """
     fresh = {address: np.full(shape, INITIAL[address[-1]], np.float32) for address, (_, shape) in plan.missing.items()}
     norms = tuple(dict.fromkeys(loss.norm for loss in losses))
@@ -98,11 +105,7 @@ def _refitted(
 ) -> tuple[Plan, Recovery]:
     from tcn_migrate.recovery.refit import refit
 
-    if is_files(means.reference):
-        inputs, outputs = read_recorded(means.reference, names, shapes, len(model.outputs))
-    else:
-        x, y = means.reference
-        inputs, outputs = _as_list(x), _as_list(y)
+    inputs, outputs = _recorded(means.reference, names, shapes, len(model.outputs))
     further = means.calibration
     if further is not None and is_files(further):
         further = _one_or_many(read_inputs(further, names, shapes))
@@ -114,17 +117,77 @@ def _refitted(
         said(f"refitting, held-back error {error:.1e}", steps, 100)
 
     found = refit(model, live, losses, inputs, outputs, further_inputs=further, progress=stepped)
+    _refuse_missed(found, means.accept_error)
     norms = tuple(dict.fromkeys(loss.norm for loss in losses))
     sentences = [
         f"{len(norms)} norms were refitted to {len(inputs[0])} recorded predictions ({_listed(norms)}): on those held "
         f"back the predictions differ by {found.held_back:.1e} standard deviations. The weights need not be the old "
         "ones, since many give the same predictions",
-        f"{found.expected}",
+        f"{found.expected}"
+        if found.held_back <= found.expected.error
+        else f"{found.expected.ratio}: the error is larger than expected, and accepted",
     ]
     filled = plan.filled(found.values, "refitted")
     return filled, Recovery(
         "refitted", norms, tuple(sentences), found.held_back, found.curve, predictions=found.predictions
     )
+
+
+def _refuse_missed(found: Refit, accept_error: float | None) -> None:
+    """Raises where a refit missed what was expected of it, unless the user accepts that error."""
+    # A NaN is no error that is small enough.
+    if found.held_back <= max(found.expected.error, accept_error or 0.0):
+        return
+    raise VerificationError(
+        "the fit does not explain the recorded predictions: those held back from it differ from the new model's by "
+        f"{found.held_back:.1e} standard deviations",
+        expected=f"at most {found.expected.error:.1g} with {found.expected.ratio}",
+        hint="Check that inputs and predictions belong together, are not scaled, and are those of this model before "
+        f"its norms were lost; or accept the error: --accept-error {above(found.held_back)}",
+    )
+
+
+def compare_recorded(model: Any, means: Means) -> str:
+    """Compares a migrated model, of which nothing was lost, with the recording that was given for it.
+
+    Args:
+        model: as loaded from the new file.
+        means: with a reference.
+
+    Returns:
+        How far they agree, in words.
+
+    Raises:
+        MigrationError: the recording cannot be read or does not fit the model.
+        VerificationError: they do not agree.
+    """
+    names = [tensor.name for tensor in model.inputs]
+    shapes = [tuple(tensor.shape) for tensor in model.inputs]
+    inputs, outputs = _recorded(means.reference, names, shapes, len(model.outputs))
+    return agreement(model, inputs, outputs, means.accept_error)
+
+
+def _recorded(reference: Any, names: Sequence[str], shapes: Sequence[Any], outputs: int) -> tuple[Batch, Batch]:
+    """Recorded inputs and predictions, out of files or as the library was given them.
+
+    Raises:
+        MigrationError: there are not as many arrays as the model has inputs and outputs, or they hold no numbers.
+    """
+    if is_files(reference):
+        return read_recorded(reference, names, shapes, outputs)
+    if not isinstance(reference, list | tuple) or len(reference) != 2:
+        raise MigrationError("the reference is neither a path nor a pair (inputs, predictions)")
+    found = []
+    for what, given, count in zip(("inputs", "predictions"), reference, (len(names), outputs), strict=True):
+        arrays = [numeric(np.asarray(array)) for array in (given if isinstance(given, list | tuple) else [given])]
+        if len(arrays) != count:
+            raise MigrationError(
+                f"the recording does not hold the model's {what}", expected=f"{count} arrays", found=len(arrays)
+            )
+        if not all(array.size for array in arrays):
+            raise MigrationError(f"the recorded {what} are empty")
+        found.append(arrays)
+    return found[0], found[1]
 
 
 def _measured(
@@ -183,10 +246,6 @@ def _place(plan: Plan, norm: Address) -> Address:
 def _listed(norms: Sequence[Address]) -> str:
     more = f" and {len(norms) - 6} more" if len(norms) > 6 else ""
     return ", ".join(spoken(norm) for norm in norms[:6]) + more
-
-
-def _as_list(arrays: Any) -> list[Any]:
-    return [np.asarray(array) for array in (arrays if isinstance(arrays, list | tuple) else [arrays])]
 
 
 def _one_or_many(arrays: list[Any]) -> Any:

@@ -134,6 +134,8 @@ def migrated(outcome: Outcome) -> Document:
         differences = [(spoken(a), f"{value:.2g}") for a, value in evidence.tcn_differences.items()]
     if recovery is not None and recovery.held_back is not None:
         proof.append(f"Predictions held back from the fit differ by {recovery.held_back:.1e} standard deviations.")
+    if outcome.agreement is not None:
+        proof.append(f"{outcome.agreement}.")
     plots, left_out = _plots(plan, recovery)
     imported = "import keras, tcn_migrate" if plan.target == "layer" else "import keras"
     path = safe(str(outcome.output))
