@@ -6,6 +6,7 @@ Whatever happens with a file becomes an outcome; nothing is raised past `work`.
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import json
 import re
 import shutil
@@ -195,7 +196,7 @@ def _migrated(job: Job, target: str, scratch: Path) -> BatchOutcome:
             sha256 = _hash_of(source, settings)
             own = storage.fetch(target, "file", scratch) if storage.is_remote(target) else made
             known = job.done.get("sha256") if job.done is not None else None
-            if known == sha256 and _made_from(own, sha256):
+            if known == sha256 and _made_from(own, sha256) and _is_as_made_now(own, source, settings, made.parent):
                 return None
             overwrite = overwrite or any(_made_from(own, hash) for hash in (sha256, known))
         if there and storage.is_remote(target) and not overwrite:
@@ -270,6 +271,22 @@ def _made_from(new: Path, sha256: Any) -> bool:
         return sha256 is not None and bool(metadata["tcn_migrate"]["source"]["sha256"] == sha256)
     except Exception:  # whatever else it is
         return False
+
+
+def _is_as_made_now(own: Path, source: Path, settings: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a file has every byte that a migration writes now, which are the same each time.
+
+    Neither a journal nor a file's own metadata proves that: both may be anybody's.
+
+    Args:
+        folder: where there is room for another one.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{own.name[:100]}.", suffix=".part", dir=folder) as scratch:
+        from tcn_migrate.migration import migrate
+
+        again = Path(scratch) / "model.keras"
+        migrate(source, again, **{**settings, "verify": False, "overwrite": False})
+        return filecmp.cmp(own, again, shallow=False)
 
 
 def remove_unfinished(target: str) -> None:
