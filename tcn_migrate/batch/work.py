@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
-import json
 import re
 import shutil
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from tcn_migrate.batch.find import Kind
 from tcn_migrate.budget import DEFAULT_BYTES
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
+from tcn_migrate.containers.keras_zip import read_metadata
 from tcn_migrate.errors import ArchitectureNeeded, MigrationError, quoted
 from tcn_migrate.moves import Plan
 from tcn_migrate.write import exists
@@ -32,7 +31,6 @@ Verdict = Literal[
 ]
 _VERDICTS: dict[int, Verdict] = {0: "migrated", 1: "refused", 3: "decision needed", 4: "not verified"}
 _FOR_INSPECT = ("architecture", "last_step", "max_bytes")
-_LARGEST_METADATA = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -266,9 +264,7 @@ def _hash_of(source: Path, settings: Mapping[str, Any]) -> str:
 def _made_from(new: Path, sha256: Any) -> bool:
     """Whether a file is what a migration wrote from the source of this hash."""
     try:
-        with zipfile.ZipFile(new) as archive, archive.open("metadata.json") as member:
-            metadata = json.loads(member.read(_LARGEST_METADATA))
-        return sha256 is not None and bool(metadata["tcn_migrate"]["source"]["sha256"] == sha256)
+        return sha256 is not None and bool(read_metadata(new)["tcn_migrate"]["source"]["sha256"] == sha256)
     except Exception:  # whatever else it is
         return False
 
