@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from tcn_migrate.budget import DEFAULT_BYTES, check_source
-from tcn_migrate.containers import open_checkpoint
+from tcn_migrate.checkpoint import Checkpoint
+from tcn_migrate.containers import keras_zip, open_checkpoint
 from tcn_migrate.containers.h5 import STORE_ROOTS
 from tcn_migrate.errors import MigrationError, foreseen, quoted
 from tcn_migrate.migration import plan as plan_of
-from tcn_migrate.moves import Plan
+from tcn_migrate.moves import Plan, copied
 from tcn_migrate.naming.entries import spoken
 from tcn_migrate.recovery.agreement import Difference, difference, predictions_compared
 from tcn_migrate.recovery.files import read_recorded
@@ -96,36 +98,44 @@ def compare_predictions(
         MigrationError: a file cannot be read, or the recordings do not fit the model.
     """
     from tcn_migrate.verify import load, no_larger_than
+    from tcn_migrate.write import write_keras
 
     check_source(new, max_bytes)
     with foreseen():
         target = _target_of(new)
-    planned = plan_of(new, custom_objects=custom_objects, max_bytes=max_bytes)
+    planned = replace(plan_of(new, custom_objects=custom_objects, max_bytes=max_bytes), target=target)
     with foreseen():
-        with no_larger_than(replace(planned, target=target)):
-            model = load(new, custom_objects, target=target)
+        # Keras is never given the file itself: it would unpack assets and let HDF5 unpack the arrays.
+        with tempfile.TemporaryDirectory(prefix="tcn-migrate-") as folder, open_checkpoint(new) as checkpoint:
+            own = Path(folder) / "model.keras"
+            write_keras(_as_it_is(checkpoint, planned), own)
+            with no_larger_than(planned):
+                model = load(own, custom_objects, target=target)
         names = [tensor.name for tensor in model.inputs]
         shapes = [tuple(tensor.shape) for tensor in model.inputs]
         inputs, wanted = read_recorded(golden, names, shapes, len(model.outputs))
         return predictions_compared(model, inputs, wanted)
 
 
+def _as_it_is(checkpoint: Checkpoint, planned: Plan) -> Plan:
+    """The plan of a file with the same config and the same arrays at the same paths, and nothing else."""
+    config = {key: value for key, value in checkpoint.config.items() if key != "compile_config"}
+    arrays = {name: array for name, array in checkpoint.arrays.items() if not name.startswith("optimizer/")}
+    moves = tuple(copied(tuple(name.split("/")), name, array) for name, array in arrays.items())
+    return replace(planned, config=config, moves=moves, optimizer=(), compile_config=None)
+
+
 def _target_of(new: Path) -> str:
     """The target of the migration that wrote a file.
 
     Raises:
-        MigrationError: it was not written by this package.
+        MigrationError: it was not written by this package, or is damaged.
     """
-    import json
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(new) as archive:
-            member = archive.getinfo("metadata.json")
-            held = json.loads(archive.read(member)) if member.file_size < (1 << 24) else {}
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError):
-        held = {}
-    written = held.get("tcn_migrate") if isinstance(held, dict) else None
+    written = None
+    if keras_zip.matches(new):
+        written = keras_zip.read_metadata(new).get("tcn_migrate")
+    elif not new.exists():
+        raise MigrationError("there is no such file", address=quoted(new))
     if not isinstance(written, dict) or written.get("target") not in ("layer", "plain"):
         raise MigrationError(
             "was not written by tcn-migrate",

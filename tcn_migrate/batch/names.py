@@ -76,12 +76,29 @@ def _refused(source: Source, name: tuple[str, ...], count: int) -> MigrationErro
             "its name leads out of the folder of the new files", found=quoted("/".join(name)), hint="Rename it"
         )
     if count > 1:
-        return MigrationError(
-            "another source would get the same new file",
-            found=quoted("/".join(name)),
-            hint="Rename one of them, or migrate them apart",
-        )
+        return twice("/".join(name))
     return None
+
+
+def twice(name: str) -> MigrationError:
+    """What is said of each of two sources that would become one new file."""
+    return MigrationError(
+        "another source would get the same new file",
+        found=quoted(name),
+        hint="Rename one of them, or migrate them apart",
+    )
+
+
+def is_name_for(source: Source, target: str, to: str) -> bool:
+    """Whether `targets` could have given a source this new file, whatever the other sources were."""
+    separator = "/" if storage.is_remote(to) else os.sep
+    start = to.rstrip(separator) + separator
+    if not target.startswith(start):
+        return False
+    *folders, name = target[len(start) :].split(separator)
+    *above, own = _split(source.path) or ["model"]
+    fits = name in (f"{_without_suffix(own)}.keras", f"{own}.keras") and ".." not in folders
+    return fits and folders == above[len(above) - len(folders) :]
 
 
 def _below(to: str, name: tuple[str, ...]) -> str:

@@ -17,8 +17,9 @@ import signal
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ import pebble
 from tcn_migrate.batch import journal as journals
 from tcn_migrate.batch import storage
 from tcn_migrate.batch.find import Source, find
-from tcn_migrate.batch.names import targets
+from tcn_migrate.batch.names import is_name_for, targets, twice
 from tcn_migrate.batch.work import BatchOutcome, Job, Verdict, failed, remove_unfinished, work
 from tcn_migrate.containers import h5, keras_zip, probe
 from tcn_migrate.errors import MigrationError, quoted
@@ -338,19 +339,25 @@ def prepare(
                 address=quoted(log, 200),
                 hint="--resume goes on with it; --overwrite begins anew; --journal FILE names another",
             )
-        log.unlink()
-    jobs, refused = [], []
+        journals.begin_anew(log)
+    jobs: list[Job] = []
+    refused: list[BatchOutcome] = []
     new: Sequence[str | MigrationError | None] = [None] * len(found) if folder is None else targets(found, folder)
     for source, target in zip(found, new, strict=True):
         entry = done.get(source.path)
-        if isinstance(target, str) and not storage.is_remote(target):
-            target = _never_a_source(target, read)
+        if isinstance(target, str) and folder is not None:
+            noted = None if entry is None else entry.get("target")
+            # A run with other sources may have given this one another name.
+            target = noted if isinstance(noted, str) and is_name_for(source, noted, folder) else target
+            target = _refused(target, folder, read) or target
         if isinstance(target, MigrationError):
             refused.append(failed(Job(source.path, source.kind, None), target))
             continue
-        if entry is not None and isinstance(entry.get("target"), str):
-            target = entry["target"]
         jobs.append(Job(source.path, source.kind, target, settings, entry, again=resume or scheduler is not None))
+    taken = Counter(job.target for job in jobs)
+    for job in [job for job in jobs if job.target is not None and taken[job.target] > 1]:
+        jobs.remove(job)
+        refused.append(failed(replace(job, target=None), twice(str(job.target))))
     limits = Limits(workers or os.cpu_count() or 1, time_limit or None, memory_limit or None)
     return Batch(jobs, refused, limits, log, scheduler)
 
@@ -363,12 +370,21 @@ def _inputs(found: Iterable[Source], settings: Mapping[str, Any]) -> Inputs:
     return inputs(sources, (*beside, *modules_of(settings.get("custom_objects"))))
 
 
-def _never_a_source(target: str, read: Inputs) -> str | MigrationError:
+def _refused(target: str, folder: str, read: Inputs) -> MigrationError | None:
+    """Why a new file cannot be at its place: it is a source, or a link leads out of the folder of the new files."""
+    if storage.is_remote(target):
+        return None
     try:
         check_output(Path(target), read)
     except MigrationError as error:
         return error
-    return target
+    if not Path(target).parent.resolve().is_relative_to(Path(folder).resolve()):
+        return MigrationError(
+            "a symbolic link leads out of the folder of the new files, and is not followed",
+            address=quoted(target, 200),
+            hint="Name the folder that it leads to as --to",
+        )
+    return None
 
 
 def _folder(to: str) -> str:
@@ -429,8 +445,8 @@ def migrate_many(
         sources: files, folders (which are searched), SavedModels, checkpoint prefixes, patterns and URLs.
         to: folder or URL for the new files, which lie in it as their sources lie in the folder that they have in
             common.
-        resume: go on with an earlier run: what is done and still the same by its hash is skipped, what failed is tried
-            again.
+        resume: go on with an earlier run: a new file that has every byte which a migration writes now is skipped (it is
+            written again beside it and compared, but not verified again), what failed is tried again.
         journal: a file that gets one JSON line for each checkpoint; by default `migration.jsonl` in `to`, or in the
             working directory where `to` is a URL.
         workers: how many processes; by default one for each core.

@@ -6,12 +6,11 @@ Whatever happens with a file becomes an outcome; nothing is raised past `work`.
 from __future__ import annotations
 
 import contextlib
-import json
+import filecmp
 import re
 import shutil
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from tcn_migrate.batch.find import Kind
 from tcn_migrate.budget import DEFAULT_BYTES
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
+from tcn_migrate.containers.keras_zip import read_metadata
 from tcn_migrate.errors import ArchitectureNeeded, MigrationError, quoted
 from tcn_migrate.moves import Plan
 from tcn_migrate.write import exists
@@ -31,7 +31,6 @@ Verdict = Literal[
 ]
 _VERDICTS: dict[int, Verdict] = {0: "migrated", 1: "refused", 3: "decision needed", 4: "not verified"}
 _FOR_INSPECT = ("architecture", "last_step", "max_bytes")
-_LARGEST_METADATA = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def _migrated(job: Job, target: str, scratch: Path) -> BatchOutcome:
             sha256 = _hash_of(source, settings)
             own = storage.fetch(target, "file", scratch) if storage.is_remote(target) else made
             known = job.done.get("sha256") if job.done is not None else None
-            if known == sha256 and _made_from(own, sha256):
+            if known == sha256 and _made_from(own, sha256) and _is_as_made_now(own, source, settings, made.parent):
                 return None
             overwrite = overwrite or any(_made_from(own, hash) for hash in (sha256, known))
         if there and storage.is_remote(target) and not overwrite:
@@ -265,11 +264,25 @@ def _hash_of(source: Path, settings: Mapping[str, Any]) -> str:
 def _made_from(new: Path, sha256: Any) -> bool:
     """Whether a file is what a migration wrote from the source of this hash."""
     try:
-        with zipfile.ZipFile(new) as archive, archive.open("metadata.json") as member:
-            metadata = json.loads(member.read(_LARGEST_METADATA))
-        return sha256 is not None and bool(metadata["tcn_migrate"]["source"]["sha256"] == sha256)
+        return sha256 is not None and bool(read_metadata(new)["tcn_migrate"]["source"]["sha256"] == sha256)
     except Exception:  # whatever else it is
         return False
+
+
+def _is_as_made_now(own: Path, source: Path, settings: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a file has every byte that a migration writes now, which are the same each time.
+
+    Neither a journal nor a file's own metadata proves that: both may be anybody's.
+
+    Args:
+        folder: where there is room for another one.
+    """
+    with tempfile.TemporaryDirectory(prefix=f".{own.name[:100]}.", suffix=".part", dir=folder) as scratch:
+        from tcn_migrate.migration import migrate
+
+        again = Path(scratch) / "model.keras"
+        migrate(source, again, **{**settings, "verify": False, "overwrite": False})
+        return filecmp.cmp(own, again, shallow=False)
 
 
 def remove_unfinished(target: str) -> None:

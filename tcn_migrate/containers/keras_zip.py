@@ -98,17 +98,41 @@ def compare_checksum(path: Path) -> None:
         raise ContainerError("is damaged: its checksum does not agree", address=WEIGHTS)
 
 
+def read_metadata(path: Path) -> Json:
+    """What the archive says of itself; nothing where it does not say anything.
+
+    Raises:
+        ContainerError, UnsafeError: as `read`.
+    """
+    if not matches(path):
+        raise ContainerError("is no .keras archive", address=quoted(path))
+    archive, members = _opened(path)
+    with archive:
+        parsed = parse_json(_text(archive, members[METADATA]), METADATA) if METADATA in members else {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """Opens a zip archive, unless its directory alone would take the memory of many models.
+
+    Raises:
+        UnsafeError: it has too many members.
+        OSError, ValueError, zipfile.BadZipFile and others: it is damaged.
+    """
+    size = _size_of_directory(path)
+    if size > _LARGEST_DIRECTORY:
+        raise UnsafeError(
+            "the archive holds too many members",
+            expected=f"a directory of at most {_LARGEST_DIRECTORY // MIB} MiB",
+            found=f"{size // MIB} MiB",
+        )
+    return zipfile.ZipFile(path)
+
+
 def _opened(path: Path) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
     """The archive and its members by name, config and weights among them."""
     try:
-        size = _size_of_directory(path)
-        if size > _LARGEST_DIRECTORY:
-            raise UnsafeError(
-                "the archive holds too many members",
-                expected=f"a directory of at most {_LARGEST_DIRECTORY // MIB} MiB",
-                found=f"{size // MIB} MiB",
-            )
-        archive = zipfile.ZipFile(path)
+        archive = open_archive(path)
         members = archive.infolist()
     except _BROKEN:
         raise ContainerError(

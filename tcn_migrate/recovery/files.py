@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tcn_migrate.containers.bounds import ALWAYS_ALLOWED, LARGEST_EXPANSION, MIB
+from tcn_migrate.containers.keras_zip import open_archive
 from tcn_migrate.errors import MigrationError, UnsafeError, quoted
 from tcn_migrate.recovery.data import Batch, numeric
 
@@ -108,7 +108,11 @@ def load(path: Path) -> dict[str, Array]:
         if path.suffix == ".npz":
             _check_archive(path)
             with np.load(path, allow_pickle=False) as held:
-                return {name: held[name] for name in held.files}
+                arrays = {name: held[name] for name in held.files}
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):  # NumPy hands on the bytes of a member that is no array
+                    raise MigrationError("holds a member that is no array", address=where, found=quoted(name))
+            return arrays
         if path.suffix == ".npy":
             # Mapped, so that data larger than memory are read as they are used.
             return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
@@ -131,7 +135,7 @@ def _check_archive(path: Path) -> None:
     Raises:
         MigrationError: zeros by the gigabyte, out of a file of megabytes.
     """
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path) as archive:
         declared = sum(member.file_size for member in archive.infolist())
     if declared > max(ALWAYS_ALLOWED, LARGEST_EXPANSION * path.stat().st_size):
         raise UnsafeError(
