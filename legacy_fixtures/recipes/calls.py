@@ -103,6 +103,38 @@ def training_false_savedmodel():
     return of_transfer_learning()
 
 
+# --- activations that are layers, class names or functions of TensorFlow ----------------------------------------------
+def activated():
+    i = keras.Input(SERIES)
+    of_a_tcn = [L.LeakyReLU(0.2), "LeakyReLU", L.ELU(0.5), "ELU", L.ReLU(1.5, 0.1, 0.2), "ReLU", L.Softmax(1), "Softmax", L.ThresholdedReLU(0.3)]
+    of_a_layer = [L.PReLU(), "PReLU", L.LeakyReLU(0.2), "LeakyReLU", "ThresholdedReLU", "Softmax"]
+    return keras.Model(i, head(
+        *[tcn(activation=one)(i) for one in of_a_tcn],
+        *[L.Dense(3, activation=one)(i) for one in of_a_layer],
+        L.Conv1D(3, 2, activation=L.PReLU(shared_axes=[1]))(i),
+        L.TimeDistributed(L.Dense(3, activation=L.PReLU()))(i),
+        base("nested", [L.Dense(3, activation="PReLU")])(i),
+        L.LSTM(3, activation=L.LeakyReLU(0.2), return_sequences=True)(i)))
+
+
+@case("activations that are layers and names of classes", trained=True)
+def activations():
+    return activated()
+
+
+@case("the same in an archive", suffix=".keras")
+def activations_zip():
+    return activated()
+
+
+@case("activations that are functions of TensorFlow, with which the old library cannot read the file again")
+def activations_of_tensorflow():
+    i = keras.Input(SERIES)
+    functions = [tf.sin, tf.cos, tf.exp, tf.abs, tf.square, tf.sign, tf.nn.softmax, tf.identity, tf.negative, tf.atan, tf.asinh, tf.sinh, tf.cosh, tf.tan, tf.math.erf, tf.floor, tf.math.ceil, tf.math.expm1]
+    also = [tf.nn.log_softmax, tf.nn.relu6, tf.nn.leaky_relu, tf.nn.silu]
+    return keras.Model(i, head(*[L.Dense(3, activation=one)(i) for one in functions + also], *[tcn(activation=one)(i) for one in [tf.sin, tf.cos, tf.negative, tf.nn.softmax]]))
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 def drawn(variable, rng):
     if not variable.dtype.is_floating:
