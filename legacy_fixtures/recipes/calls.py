@@ -135,6 +135,26 @@ def activations_of_tensorflow():
     return keras.Model(i, head(*[L.Dense(3, activation=one)(i) for one in functions + also], *[tcn(activation=one)(i) for one in [tf.sin, tf.cos, tf.negative, tf.nn.softmax]]))
 
 
+# --- transposed convolutions with a dilation rate -----------------------------------------------------------------------
+@case("dilated transposed convolutions, which Keras 3 cannot compute on TensorFlow; in three dimensions the rate is ignored", trained=True)
+def dilated_transposes():
+    i, image, volume = keras.Input(SERIES), keras.Input((5, 6, 2)), keras.Input((3, 4, 3, 2))
+    ends = [
+        L.Conv1DTranspose(4, 3, dilation_rate=2, activation="elu")(i),
+        L.Conv1DTranspose(2, 4, dilation_rate=3, padding="same", use_bias=False)(i),
+        L.Conv1DTranspose(3, 2, dilation_rate=2, padding="same", output_padding=0)(i),
+        L.Conv1DTranspose(3, 1, dilation_rate=2)(i),
+        L.TimeDistributed(L.Conv1DTranspose(2, 2, dilation_rate=2))(image),
+        L.Conv2DTranspose(4, (3, 2), dilation_rate=2, padding="same")(image),
+        L.Conv2DTranspose(3, 2, dilation_rate=(3, 3), kernel_regularizer="l2")(image),
+        L.Conv3DTranspose(3, 2, dilation_rate=2, padding="same")(volume),
+        base("nested", [tcn(), L.Conv1DTranspose(2, 3, dilation_rate=2), L.Conv1DTranspose(2, 2)])(i),
+        keras.Sequential([L.InputLayer(SERIES), L.Conv1DTranspose(2, 3, dilation_rate=2), L.Conv1D(2, 2)])(i),
+    ]
+    flat = [L.Reshape((-1, end.shape[-1]))(end) for end in ends]
+    return keras.Model([i, image, volume], head(*flat))
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 def drawn(variable, rng):
     if not variable.dtype.is_floating:
