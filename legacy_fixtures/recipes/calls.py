@@ -155,6 +155,44 @@ def dilated_transposes():
     return keras.Model([i, image, volume], head(*flat))
 
 
+# --- nested models that are called on an axis more or less -----------------------------------------------------------------
+def takes(shape, name, *layers):
+    i = x = keras.Input(shape)
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(i, x, name=name)
+
+
+def ranks():
+    i, series, image = keras.Input((6,)), keras.Input(SERIES), keras.Input((6, 6, 2))
+    one, two = keras.Input((5, 1)), keras.Input((4,))
+    several = keras.Model([one, two], L.Concatenate()([L.GRU(3)(one), L.Dense(2)(two)]), name="several")
+    deep = takes((6, 1), "deep", takes((6,), "inner", L.Dense(5)), takes((5, 1), "again", L.Conv1D(2, 2)), L.Flatten())
+    shared = takes((6, 1), "shared", L.Conv1D(3, 2), L.Flatten())
+    ends = [
+        takes((6, 1), "expanded", L.Conv1D(3, 2), tcn(), L.Flatten())(i),
+        takes((8,), "squeezed", L.Dense(3))(L.Dense(1)(series)),
+        takes((None, 1), "open", L.GRU(3))(i),
+        keras.Sequential([L.InputLayer((6, 1)), L.Conv1D(3, 2), L.Flatten()], name="chain")(i),
+        keras.Sequential([L.InputLayer((6, 6, 2)), L.Conv2D(4, 3), L.GlobalAveragePooling2D(), takes((4, 1), "in_chain", L.Conv1D(2, 2), L.Flatten())], name="around")(image),
+        several([L.Dense(5)(i), L.Conv1D(1, 1)(L.Conv1D(2, 5)(series)[:, :, :1])]),
+        deep(i),
+        shared(i),
+        shared(L.Reshape((6, 1))(L.Dense(6)(i))),
+    ]
+    return keras.Model([i, series, image], L.Dense(2, name="head")(L.Concatenate()(ends)))
+
+
+@case("nested models called on an input without the last axis of 1 that they declare, or with one more")
+def ranks_of_nested_models():
+    return ranks()
+
+
+@case("the same in an archive", suffix=".keras")
+def ranks_of_nested_models_zip():
+    return ranks()
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 def drawn(variable, rng):
     if not variable.dtype.is_floating:
