@@ -57,7 +57,7 @@ def check_features(model: Json, arrays: Mapping[Address, StoredArray], tcn_width
         NamingError: they do not agree.
         SettingError: a recurrent layer that Keras would unroll for ever.
     """
-    shapes = input_shapes(model)
+    shapes = input_shapes(model).layers
     for address, entry in layers_with_features(model):
         _check_unrolled(address, entry, shapes.get(address, []))
         made_for = tcn_widths.get(address)

@@ -21,7 +21,7 @@ from tcn_migrate.tcn.reading import TCNReading
 
 PIECE = 1 << 21
 """How many values of a large array are held at a time."""
-Grade = Literal["copied", "folded", "rescaled", "refitted", "measured", "initialized"]
+Grade = Literal["copied", "folded", "rescaled", "reordered", "refitted", "measured", "initialized"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Move:
         sources: the stored arrays it is made of: one that is copied, or weight norm's g and v; none where the values
             were recovered.
         grade: how exact it is. "copied": bit for bit. "folded": weight norm's product. "rescaled": a repair multiplies
-            columns. The others: recovered, and how.
+            columns. "reordered": the stored values in another order. The others: recovered, and how.
         make: the values out of the sources' values.
     """
 

@@ -316,7 +316,8 @@ def make_moves(
         if transform is None:
             moves.append(copied(address, place, array))
         else:
-            moves.append(Move(address, place, array.shape, (array,), "rescaled", transform.apply))
+            grade: Grade = "reordered" if transform.reorders else "rescaled"
+            moves.append(Move(address, place, transform.shape(array.shape), (array,), grade, transform.apply))
     missing: dict[Address, tuple[str, tuple[int, ...]]] = {}
     for address, shape in tcn_variables.items():
         if address in lowered.idle:

@@ -128,7 +128,8 @@ def test_every_operation_in_the_tables_is_one_that_a_migrated_file_may_hold() ->
         values |= {"paddings": [[0, 0], [1, 0]], "indices": [0], "num_or_size_splits": 2, "axes": 1, "rate": 0.0}
         values |= {"shape": [-1, 2], "begin": [0, 1], "size": [-1, 2], "end": [2, 2], "num_lower": -1, "num_upper": 0}
         values |= {"ksize": 2, "strides": 2, "padding": "SAME", "clip_value_min": 0.0, "clip_value_max": 1.0, "bias": x}
-        values |= {"equation": "ab,ab->a", "inputs": [x, x], "scalar": 2.0, "slice_spec": [ALL, 1], "features": x}
+        values |= {"equation": "ab,ab->a", "filters": x, "inputs": [x, x], "scalar": 2.0}
+        values |= {"slice_spec": [ALL, 1], "features": x}
         if name in ("fill", "strided_slice"):
             continue
         keywords = {key: value for key, value in values.items() if key in entry.parameters[1:]} | (

@@ -103,6 +103,96 @@ def training_false_savedmodel():
     return of_transfer_learning()
 
 
+# --- activations that are layers, class names or functions of TensorFlow ----------------------------------------------
+def activated():
+    i = keras.Input(SERIES)
+    of_a_tcn = [L.LeakyReLU(0.2), "LeakyReLU", L.ELU(0.5), "ELU", L.ReLU(1.5, 0.1, 0.2), "ReLU", L.Softmax(1), "Softmax", L.ThresholdedReLU(0.3)]
+    of_a_layer = [L.PReLU(), "PReLU", L.LeakyReLU(0.2), "LeakyReLU", "ThresholdedReLU", "Softmax"]
+    return keras.Model(i, head(
+        *[tcn(activation=one)(i) for one in of_a_tcn],
+        *[L.Dense(3, activation=one)(i) for one in of_a_layer],
+        L.Conv1D(3, 2, activation=L.PReLU(shared_axes=[1]))(i),
+        L.TimeDistributed(L.Dense(3, activation=L.PReLU()))(i),
+        base("nested", [L.Dense(3, activation="PReLU")])(i),
+        L.LSTM(3, activation=L.LeakyReLU(0.2), return_sequences=True)(i)))
+
+
+@case("activations that are layers and names of classes", trained=True)
+def activations():
+    return activated()
+
+
+@case("the same in an archive", suffix=".keras")
+def activations_zip():
+    return activated()
+
+
+@case("activations that are functions of TensorFlow, with which the old library cannot read the file again")
+def activations_of_tensorflow():
+    i = keras.Input(SERIES)
+    functions = [tf.sin, tf.cos, tf.exp, tf.abs, tf.square, tf.sign, tf.nn.softmax, tf.identity, tf.negative, tf.atan, tf.asinh, tf.sinh, tf.cosh, tf.tan, tf.math.erf, tf.floor, tf.math.ceil, tf.math.expm1]
+    also = [tf.nn.log_softmax, tf.nn.relu6, tf.nn.leaky_relu, tf.nn.silu]
+    return keras.Model(i, head(*[L.Dense(3, activation=one)(i) for one in functions + also], *[tcn(activation=one)(i) for one in [tf.sin, tf.cos, tf.negative, tf.nn.softmax]]))
+
+
+# --- transposed convolutions with a dilation rate -----------------------------------------------------------------------
+@case("dilated transposed convolutions, which Keras 3 cannot compute on TensorFlow; in three dimensions the rate is ignored", trained=True)
+def dilated_transposes():
+    i, image, volume = keras.Input(SERIES), keras.Input((5, 6, 2)), keras.Input((3, 4, 3, 2))
+    ends = [
+        L.Conv1DTranspose(4, 3, dilation_rate=2, activation="elu")(i),
+        L.Conv1DTranspose(2, 4, dilation_rate=3, padding="same", use_bias=False)(i),
+        L.Conv1DTranspose(3, 2, dilation_rate=2, padding="same", output_padding=0)(i),
+        L.Conv1DTranspose(3, 1, dilation_rate=2)(i),
+        L.TimeDistributed(L.Conv1DTranspose(2, 2, dilation_rate=2))(image),
+        L.Conv2DTranspose(4, (3, 2), dilation_rate=2, padding="same")(image),
+        L.Conv2DTranspose(3, 2, dilation_rate=(3, 3), kernel_regularizer="l2")(image),
+        L.Conv3DTranspose(3, 2, dilation_rate=2, padding="same")(volume),
+        base("nested", [tcn(), L.Conv1DTranspose(2, 3, dilation_rate=2), L.Conv1DTranspose(2, 2)])(i),
+        keras.Sequential([L.InputLayer(SERIES), L.Conv1DTranspose(2, 3, dilation_rate=2), L.Conv1D(2, 2)])(i),
+    ]
+    flat = [L.Reshape((-1, end.shape[-1]))(end) for end in ends]
+    return keras.Model([i, image, volume], head(*flat))
+
+
+# --- nested models that are called on an axis more or less -----------------------------------------------------------------
+def takes(shape, name, *layers):
+    i = x = keras.Input(shape)
+    for layer in layers:
+        x = layer(x)
+    return keras.Model(i, x, name=name)
+
+
+def ranks():
+    i, series, image = keras.Input((6,)), keras.Input(SERIES), keras.Input((6, 6, 2))
+    one, two = keras.Input((5, 1)), keras.Input((4,))
+    several = keras.Model([one, two], L.Concatenate()([L.GRU(3)(one), L.Dense(2)(two)]), name="several")
+    deep = takes((6, 1), "deep", takes((6,), "inner", L.Dense(5)), takes((5, 1), "again", L.Conv1D(2, 2)), L.Flatten())
+    shared = takes((6, 1), "shared", L.Conv1D(3, 2), L.Flatten())
+    ends = [
+        takes((6, 1), "expanded", L.Conv1D(3, 2), tcn(), L.Flatten())(i),
+        takes((8,), "squeezed", L.Dense(3))(L.Dense(1)(series)),
+        takes((None, 1), "open", L.GRU(3))(i),
+        keras.Sequential([L.InputLayer((6, 1)), L.Conv1D(3, 2), L.Flatten()], name="chain")(i),
+        keras.Sequential([L.InputLayer((6, 6, 2)), L.Conv2D(4, 3), L.GlobalAveragePooling2D(), takes((4, 1), "in_chain", L.Conv1D(2, 2), L.Flatten())], name="around")(image),
+        several([L.Dense(5)(i), L.Conv1D(1, 1)(L.Conv1D(2, 5)(series)[:, :, :1])]),
+        deep(i),
+        shared(i),
+        shared(L.Reshape((6, 1))(L.Dense(6)(i))),
+    ]
+    return keras.Model([i, series, image], L.Dense(2, name="head")(L.Concatenate()(ends)))
+
+
+@case("nested models called on an input without the last axis of 1 that they declare, or with one more")
+def ranks_of_nested_models():
+    return ranks()
+
+
+@case("the same in an archive", suffix=".keras")
+def ranks_of_nested_models_zip():
+    return ranks()
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 def drawn(variable, rng):
     if not variable.dtype.is_floating:

@@ -21,6 +21,7 @@ ENV, OUT = sys.argv[1], Path(sys.argv[2])
 VERSION = {"tf115": "2.2.4-tf", "tf21": "2.3.0-tf", "tf24": "2.4.0", "tf215": "2.15.0"}[ENV]
 NODES = ENV in ("tf115", "tf21")
 CHANNELS = (np.arange(4) + 0.5).astype("float32")
+TAPS = np.random.RandomState(2).normal(size=(3, 4, 2)).astype("float32")
 SQUARE = np.random.RandomState(0).normal(size=(4, 2)).astype("float32")
 
 
@@ -68,6 +69,10 @@ def functions(x):
     yield from (tf.math.reduce_std(x, axis=1), tf.math.reduce_variance(x, axis=-1, keepdims=True), tf.math.reduce_logsumexp(x, axis=1), tf.math.log_sigmoid(x), tf.nn.silu(x), tf.nn.gelu(x), tf.nn.gelu(x, approximate=True))
     yield from (tf.reshape(x, [tf.shape(x)[0], 24]), tf.reshape(x, [tf.shape(x)[0], -1]), tf.repeat(x, 2, axis=1), tf.sort(x, axis=1), tf.sort(x, axis=-1, direction="DESCENDING"), number(tf.argsort(x, axis=1)), tf.math.top_k(x, k=2)[0])
     yield from (tf.nn.avg_pool1d(x, 2, 2, "VALID"), tf.nn.max_pool1d(x, 2, 2, "SAME"), tf.where(x > 0, x, 0.0), tf.where(x > 0, 1.0, x), tf.math.scalar_mul(0.3, x), keras.backend.batch_flatten(x))
+    mean, image = tf.reduce_mean(x, 1, keepdims=True), tf.reshape(x, (-1, 3, 2, 4))
+    yield from (tf.nn.silu(x, beta=1.5), tf.broadcast_to(mean, tf.shape(x)), tf.broadcast_to(mean, [tf.shape(x)[0], 5, 4]))
+    yield from (tf.nn.conv1d(x, TAPS, 1, "SAME"), tf.nn.conv1d(x, TAPS, stride=2, padding="VALID"), tf.nn.conv1d(x, TAPS, stride=1, padding="VALID", dilations=2))
+    yield from (tf.nn.conv2d(image, TAPS[:, None], 1, "SAME"), tf.nn.conv2d(image, TAPS[:, None], [1, 1, 1, 1], "SAME", dilations=[1, 2, 1, 1]))
 
 
 def main():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
@@ -30,32 +31,74 @@ _ELEMENTWISE = words("Add Average Maximum Minimum Multiply Subtract")
 _RECURRENT = words("LSTM GRU SimpleRNN")
 
 
-def input_shapes(model: Json) -> dict[Address, list[Shape]]:
-    """The shapes that enter each layer, by its address; a layer that is called twice has two.
+@dataclass
+class Found:
+    """What enters the layers and models of a config.
+
+    Attributes:
+        layers: for each layer the shapes that enter it, one a call.
+        models: for each call of a nested model, by its address and number, the shapes of its inputs in order. A
+            Sequential in a Sequential is called once.
+    """
+
+    layers: dict[Address, list[Shape]] = field(default_factory=dict)
+    models: dict[tuple[Address, int], list[Shape]] = field(default_factory=dict)
+
+
+def input_shapes(model: Json) -> Found:
+    """The shapes that enter each layer and nested model.
 
     Args:
         model: a config in normal form, whose graphs were checked. A TCN's own config is as stored.
     """
-    found: dict[Address, list[Shape]] = {}
+    found = Found()
     _model(model, (), [], found)
     return found
 
 
-def _model(model: Json, address: Address, given: Sequence[Shape], found: dict[Address, list[Shape]]) -> list[Shape]:
+def declared_inputs(model: Json) -> list[Shape]:
+    """The shapes that a model declares for its inputs, in order."""
+    config = model["config"]
     if model["class_name"] == "Sequential":
-        return [_chain(model["config"]["layers"], address, given[0] if given else None, found)]
+        first = config["layers"][0] if config["layers"] else None
+        if first is not None and is_model(first):
+            return declared_inputs(first)
+        return [_declared(first) if first is not None and first["class_name"] == "InputLayer" else None]
+    entries = {name_of(entry): entry for entry in config["layers"]}
+    return [_declared(entries[end[0]]) if end[0] in entries else None for end in ends_in(config["input_layers"])]
+
+
+def conformed(shape: Shape, declared: Shape) -> Shape:
+    """The shape that a nested model of Keras 2 computes on: a last axis of 1 is put in or taken away.
+
+    Source: keras/src/engine/functional.py, `_conform_to_reference_input` (2.15).
+
+    Args:
+        shape: of what the model is called on.
+        declared: of its input.
+    """
+    if shape is None or declared is None:
+        return declared if shape is None else shape
+    if len(shape) == len(declared) + 1 and shape[-1] == 1:
+        return shape[:-1]
+    if len(shape) == len(declared) - 1 and declared[-1] == 1:
+        return (*shape, 1)
+    return shape
+
+
+def _model(model: Json, address: Address, given: Sequence[Shape], found: Found) -> list[Shape]:
+    declared = declared_inputs(model)
+    entering = [conformed(given[n] if n < len(given) else None, own) for n, own in enumerate(declared)]
+    if model["class_name"] == "Sequential":
+        return [_chain(model["config"]["layers"], address, entering[0], found)]
     config = model["config"]
     made: dict[tuple[str, int], list[Shape]] = {}
-    inputs = [end[0] for end in ends_in(config["input_layers"])]
-    entries = {name_of(entry): entry for entry in config["layers"]}
-    for number, name in enumerate(inputs):
-        own = _declared(entries[name]) if name in entries else None
-        shape = given[number] if number < len(given) else None
-        made[name, 0] = [own if shape is None else shape]
+    for end, shape in zip(ends_in(config["input_layers"]), entering, strict=True):
+        made[end[0], 0] = [shape]
     for entry, number, sources in _in_order(config["layers"], made):
         name = name_of(entry)
         shapes = [_at(made[layer, node], index) for layer, node, index in sources]
-        made[name, number] = _layer(entry, (*address, name), shapes, found)
+        made[name, number] = _layer(entry, (*address, name), shapes, found, number)
     return [_at(made.get((name, node), []), index) for name, node, index in ends_in(config["output_layers"])]
 
 
@@ -80,7 +123,7 @@ def _in_order(
     yield from (calls[call] for call in in_order(needs))
 
 
-def _chain(entries: list[Json], address: Address, shape: Shape, found: dict[Address, list[Shape]]) -> Shape:
+def _chain(entries: list[Json], address: Address, shape: Shape, found: Found) -> Shape:
     for entry in entries:
         if entry["class_name"] == "InputLayer":
             shape = _declared(entry) if shape is None else shape
@@ -89,11 +132,12 @@ def _chain(entries: list[Json], address: Address, shape: Shape, found: dict[Addr
     return shape
 
 
-def _layer(entry: Json, address: Address, shapes: list[Shape], found: dict[Address, list[Shape]]) -> list[Shape]:
+def _layer(entry: Json, address: Address, shapes: list[Shape], found: Found, number: int = 0) -> list[Shape]:
     if is_model(entry):
+        found.models[address, number] = shapes
         return _model(entry, address, shapes, found)
     shape = shapes[0] if len(shapes) == 1 else None
-    found.setdefault(address, []).append(shape)
+    found.layers.setdefault(address, []).append(shape)
     if is_operation(entry.get("module"), entry["class_name"]):
         return []
     name, config = entry["class_name"], entry["config"]
@@ -136,6 +180,25 @@ def _tcn_width(config: Json) -> Any:
     return filters[-1] if isinstance(filters, list) and filters else filters
 
 
+def _convolved(config: Json, shape: tuple[int | None, ...]) -> Shape:
+    """The extents depend on sizes and paddings and are left open."""
+    return (shape[0], *[None] * (len(shape) - 2), _whole(config.get("filters")) if "filters" in config else shape[-1])
+
+
+def _pooled(config: Json, shape: tuple[int | None, ...]) -> Shape:
+    return (shape[0], *([1] * (len(shape) - 2) if config.get("keepdims") else ()), shape[-1])
+
+
+def _multiplied(config: Json, shape: tuple[int | None, ...]) -> Shape:
+    return (shape[0], *[None] * (len(shape) - 2), _times(shape[-1], _whole(config.get("depth_multiplier", 1)) or 1))
+
+
+def _convolved_in_time(config: Json, shape: tuple[int | None, ...]) -> Shape:
+    extents = [None] * (len(shape) - 3)
+    time = (shape[1],) if config.get("return_sequences") else ()
+    return None if config.get("return_state") else (shape[0], *time, *extents, _whole(config.get("filters")))
+
+
 def _flattened(config: Json, shape: tuple[int | None, ...]) -> Shape:
     sizes = [size for size in shape[1:] if size is not None]
     return (shape[0], math.prod(sizes) if len(sizes) == len(shape) - 1 else None)
@@ -159,18 +222,24 @@ _RULES: dict[str, Callable[[Json, tuple[int | None, ...]], Shape]] = {
     "Dense": lambda config, shape: (*shape[:-1], _whole(config.get("units"))),
     "TCN": _sequence(_tcn_width),
     **{name: _sequence(lambda config: config.get("units")) for name in _RECURRENT},
-    **{
-        name: lambda config, shape: (shape[0], None, _whole(config.get("filters")))
-        for name in ("Conv1D", "Conv1DTranspose", "SeparableConv1D")
-    },
-    **{
-        name: lambda config, shape: (shape[0], None, shape[-1])
-        for name in ("AveragePooling1D", "MaxPooling1D", "Cropping1D", "ZeroPadding1D", "UpSampling1D")
-    },
-    **{
-        name: lambda config, shape: (shape[0], *((1,) if config.get("keepdims") else ()), shape[-1])
-        for name in ("GlobalAveragePooling1D", "GlobalMaxPooling1D")
-    },
+    **dict.fromkeys(
+        words(
+            "Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose SeparableConv1D SeparableConv2D",
+            "AveragePooling1D AveragePooling2D AveragePooling3D MaxPooling1D MaxPooling2D MaxPooling3D",
+            "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D",
+            "UpSampling1D UpSampling2D UpSampling3D",
+        ),
+        _convolved,
+    ),
+    **dict.fromkeys(
+        words(
+            "GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D",
+            "GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D",
+        ),
+        _pooled,
+    ),
+    **dict.fromkeys(words("DepthwiseConv1D DepthwiseConv2D"), _multiplied),
+    **dict.fromkeys(words("ConvLSTM1D ConvLSTM2D ConvLSTM3D"), _convolved_in_time),
     "RepeatVector": lambda config, shape: (shape[0], _whole(config.get("n")), shape[-1]),
     "Flatten": _flattened,
     "Reshape": _reshaped,

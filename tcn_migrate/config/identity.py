@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.keras_operations import is_operation
+from tcn_migrate.config.keras_operations import is_operation, module_of
 from tcn_migrate.config.settings import FORMER_NAMES, GONE, LAYERS, OUTSIDE
 from tcn_migrate.errors import ContainerError, UnknownLayerError, UnsafeError, quoted
 
@@ -42,11 +42,12 @@ class Identity:
     kind: str
 
 
-def identify(stored: Json, custom_classes: frozenset[str], where: str) -> Identity:
+def identify(stored: Json, custom_classes: frozenset[str], where: str, *, keras_2: bool = True) -> Identity:
     """The class of an entry.
 
     Args:
         stored: a model's or layer's entry.
+        keras_2: whether Keras 2 wrote it, which has no operations.
         custom_classes: names of classes that the user supplies, with or without their package.
         where: the entry's place, safe to print.
 
@@ -66,6 +67,8 @@ def identify(stored: Json, custom_classes: frozenset[str], where: str) -> Identi
     if stated in OUTSIDE:
         raise UnsafeError(f"its class is {quoted(stated)}, and {OUTSIDE[stated]}", address=where)
     class_name = FORMER_NAMES.get(stated, stated)
+    if module is None and not keras_2:
+        module = module_of(stated, stored.get("config"))
     if is_operation(module, stated) and registered in (None, stated):
         return Identity(stated, module, None, "operation")
     own = _is_keras(module) and registered in (None, stated, class_name, f"keras>{stated}", f"Keras>{stated}")

@@ -57,6 +57,20 @@ OPERATIONS: dict[str, frozenset[str]] = {
 }
 
 
+def module_of(class_name: str, config: Any) -> str | None:
+    """The module of an operation that was stored without one, as in HDF5 files of Keras 3; None if it is a layer.
+
+    Operations and layers share names (`Add`, `Softmax`). A layer's config always says whether it is trainable.
+
+    Args:
+        class_name: as stored.
+        config: as stored.
+    """
+    if not isinstance(config, dict) or "trainable" in config or "batch_shape" in config:
+        return None
+    return next((_PREFIX + module for module, names in OPERATIONS.items() if class_name in names), None)
+
+
 def is_operation(module: Any, class_name: Any) -> bool:
     """Whether a module and a class name together are an operation that a migrated file may contain."""
     if not isinstance(module, str) or not isinstance(class_name, str) or not module.startswith(_PREFIX):

@@ -10,6 +10,7 @@ from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.check import check_settings
 from tcn_migrate.config.einsum import with_sizes_of_inputs
 from tcn_migrate.config.graph import check_graphs
+from tcn_migrate.config.input_ranks import conform_inputs
 from tcn_migrate.config.lambdas import replace_lambdas
 from tcn_migrate.config.nested import repair_nested_models
 from tcn_migrate.config.neutral import neutral
@@ -80,6 +81,9 @@ def repaired(
     repairs += done
     config, done = replace_lambdas(config, custom_classes)
     repairs += done
+    if keras_2:
+        config, done = conform_inputs(config)
+        repairs += done
     if keras_2 and passes is not None:
         from tcn_migrate.config.masks import repair_masks
 

@@ -71,7 +71,7 @@ class _Normalizer:
         config = stored.get("config")
         name = stored.get("name") or (config.get("name") if isinstance(config, dict) else None)
         where = f"layer {quoted(name)}" if isinstance(name, str) and depth else where
-        identity = identify(stored, self.custom_classes, where)
+        identity = identify(stored, self.custom_classes, where, keras_2=self.keras_2)
         if identity.class_name == "Sequential" and isinstance(config, list):
             config = {"layers": config}  # keras <= 2.2.2
         if not isinstance(config, dict):

@@ -31,6 +31,7 @@ _FORMER_PARAMETERS = {
     "squeeze_dims": "axis",
     "split_dim": "axis",
     "keep_dims": "keepdims",
+    "filter": "filters",
     "other": "y",
 }
 """What TensorFlow 1, or an operator such as `==`, calls them."""

@@ -254,8 +254,11 @@ def _gelu(call: Call) -> Json:
 
 @_function("silu", "features beta")
 def _silu(call: Call) -> Json:
-    call.only("beta", 1.0)
-    return call.last("nn.Silu", call.tensor("features"))
+    x = call.tensor("features")
+    if call.values.get("beta", 1.0) == 1.0:
+        return call.last("nn.Silu", x)
+    gate = call.step("nn.Sigmoid", call.step("numpy.Multiply", x, call.tensor("beta")))
+    return call.last("numpy.Multiply", x, gate)
 
 
 @_function("dropout", "x rate noise_shape seed")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.operations import sliced
@@ -21,6 +24,7 @@ from tcn_migrate.config.tensorflow_calls import (
 )
 
 ARRAYS: dict[str, Function] = {}
+_LARGEST_CONDITION = 100_000
 
 
 def _function(names: str, parameters: str) -> Callable[[Draw], Draw]:
@@ -126,7 +130,19 @@ def _batch_flatten(call: Call) -> Json:
 
 @_function("broadcast_to", "input shape")
 def _broadcast_to(call: Call) -> Json:
-    return call.last("numpy.BroadcastTo", call.tensor("input"), shape=call.wholes("shape"))
+    """To a shape that stands in the file, to that of another tensor, or to one of which only the batch is open.
+
+    What depends on a tensor's shape is said by a choice between two equal values, where the condition has the shape.
+    """
+    x, shape = call.tensor("input"), call.values.get("shape")
+    if isinstance(shape, Sizes) and shape.of is not None and shape.first == 0:
+        return call.last("numpy.Where", call.step("numpy.Equal", shape.of, shape.of), x, x)
+    if isinstance(shape, list) and shape and isinstance(shape[0], Size) and shape[0].axis == 0:
+        inner = shape[1:]
+        if all(is_whole(size) and size > 0 for size in inner) and math.prod(inner) <= _LARGEST_CONDITION:
+            condition = np.ones((1, *inner), bool).tolist()
+            return call.last("numpy.Where", call.operand(condition), x, x)
+    return call.last("numpy.BroadcastTo", x, shape=call.wholes("shape"))
 
 
 # ---- putting together and taking apart
@@ -244,6 +260,35 @@ def _band_part(call: Call) -> Json:
     if upper >= 0:
         x = call.step("numpy.Where", call.step("numpy.LessEqual", right, upper), x, nothing)
     return call.last("numpy.Copy", x)
+
+
+@_function("conv1d conv1d_v2", "input filters stride padding data_format dilations use_cudnn_on_gpu")
+def _conv1d(call: Call) -> Json:
+    return _convolution(call, "stride", 1)
+
+
+@_function("conv2d conv2d_v2", "input filters strides padding data_format dilations use_cudnn_on_gpu")
+def _conv2d(call: Call) -> Json:
+    return _convolution(call, "strides", 2)
+
+
+def _convolution(call: Call, stride: str, rank: int) -> Json:
+    """Strides and dilation rates are one number, one for each axis between batch and channels, or for all axes."""
+    call.only("data_format", "NWC", "NHWC")
+    call.only("padding", "VALID", "SAME")
+    if not call.given("padding"):
+        raise Untranslatable("its padding is not in the file")
+    extents = []
+    for name in (stride, "dilations"):
+        sizes = call.wholes(name) if call.given(name) else [1]
+        if len(sizes) == rank + 2 and {sizes[0], sizes[-1]} == {1}:
+            sizes = sizes[1:-1]
+        if len(sizes) not in (1, rank) or min(sizes) < 1:
+            raise Untranslatable(f"its argument {name} is not known")
+        extents.append(sizes * rank if len(sizes) == 1 else sizes)
+    settings: Json = {"strides": extents[0], "padding": str(call.values["padding"]).lower()}
+    settings |= {"data_format": "channels_last", "dilation_rate": extents[1]}
+    return call.last("nn.Conv", call.tensor("input"), call.tensor("filters"), **settings)
 
 
 @_function("avg_pool1d", "input ksize strides padding data_format")

@@ -37,6 +37,7 @@ MOST_PLOTS = 64
 MEANINGS = {
     "copied": "bit for bit what the old file holds",
     "folded": "weight norm's product of two stored arrays",
+    "reordered": "the stored numbers in another order, since today's Keras computes the same with another layer",
     "rescaled": "a repair multiplies some columns, so that today's Keras computes the same",
     "refitted": "found from recorded predictions",
     "measured": "measured from data like the training data",
@@ -129,7 +130,8 @@ def migrated(outcome: Outcome) -> Document:
         ]
         if evidence.recomputed:
             proof.append(
-                f"{evidence.recomputed} are bit for bit the values computed for them: folded, rescaled or recovered."
+                f"{evidence.recomputed} are bit for bit the values computed for them: folded, rescaled, reordered "
+                "or recovered."
             )
         differences = [(spoken(a), f"{value:.2g}") for a, value in evidence.tcn_differences.items()]
     if recovery is not None and recovery.held_back is not None:

@@ -19,7 +19,7 @@ MOST_BLOCKS = 48
 MOST_POINTS = 400
 """What one picture shows at most; beyond it nobody could read it."""
 
-GRADES = ("copied", "folded", "rescaled", "refitted", "measured", "initialized", "missing")
+GRADES = ("copied", "folded", "rescaled", "reordered", "refitted", "measured", "initialized", "missing")
 """From the most exact to what is not there."""
 
 Grades = Mapping[Address, str]

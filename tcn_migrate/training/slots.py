@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -120,7 +120,7 @@ def _moves(
     moved = {move.address: move for move in moves}
     wanted = [before.get(place, place) for place in trainable(new, readings)]
     for address in wanted:
-        if address not in moved or moved[address].grade != "copied":
+        if address not in moved or moved[address].grade not in ("copied", "reordered"):
             raise _Impossible(f"{spoken(address)} is not a copy of one stored array")
     numbered = _numbered(checkpoint)
     if numbered is not None:
@@ -157,13 +157,16 @@ def _moves(
         for address in wanted:
             for slot in group:
                 here, array = ("optimizer", slot, *address), state.get(address, slot)
-                shape = moved[address].shape
+                move = moved[address]
+                shape = move.sources[0].shape
                 if array is None and address in idle:
-                    yield _constant(here, target(), np.zeros(shape, np.float32))  # it never had a gradient
+                    yield _constant(here, target(), np.zeros(move.shape, np.float32))  # it never had a gradient
                 elif array is None:
                     raise _Impossible(f"it has no {slot} for {spoken(address)}, which is trainable")
                 elif array.shape != shape:
                     raise _Impossible(f"the {slot} of {spoken(address)} has the shape {array.shape} and not {shape}")
+                elif move.grade == "reordered":
+                    yield replace(move, address=here, target=target(), sources=(array,))
                 else:
                     yield copied(here, target(), array)
 
@@ -308,7 +311,7 @@ def _by_position(
     amsgrad has in Keras 2.0 to 2.3 (keras/optimizers.py) a `vhat` of shape (1,) for each variable, which is not used.
     """
     held = numbered.arrays
-    shapes = {address: move.shape for address, move in moved.items()}
+    shapes = {address: move.sources[0].shape for address, move in moved.items() if len(move.sources) == 1}
     for address, r in readings.items():  # also those that have no place in the new model
         below = expected_shapes(r.settings, r.generation, r.norm, r.input_width, folded=True)
         shapes |= {(*address, *variable): shape for variable, shape in below.items()}

@@ -45,6 +45,7 @@ from tcn_migrate.config.repairs.replaced_classes import (
     thresholded_relu,
     unsalted_hashing,
 )
+from tcn_migrate.config.repairs.transposed import dilated_transposed_convolution
 from tcn_migrate.config.repairs.walk import Walk
 
 INDEX: tuple[LayerRepair, ...] = (
@@ -72,6 +73,7 @@ INDEX: tuple[LayerRepair, ...] = (
     hard_sigmoid_alone,
     causal_separable_convolution,
     settings_that_say_nothing,
+    dilated_transposed_convolution,
 )
 """All repairs of what Keras 2 wrote, in the order in which they are tried on each layer."""
 

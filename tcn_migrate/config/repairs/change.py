@@ -13,17 +13,37 @@ from tcn_migrate.checkpoint import Json
 Address = tuple[str, ...]
 
 
+Sizes = tuple[int, ...]
+
+
+def _unchanged(shape: Sizes) -> Sizes:
+    return shape
+
+
 @dataclass(frozen=True)
 class Transform:
     """What is done to an array on its way.
 
     Attributes:
         name: in words, for the plan.
-        apply: from the stored values to those to write, of the same shape and dtype.
+        apply: from the stored values to those to write, of the same dtype.
+        shape: of what is written, from that of what is stored.
+        reorders: the values are the stored ones in another order.
     """
 
     name: str
     apply: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = field(repr=False)
+    shape: Callable[[Sizes], Sizes] = field(default=_unchanged, repr=False)
+    reorders: bool = False
+
+    def after(self, first: Transform) -> Transform:
+        """Both of them, `first` first."""
+        return Transform(
+            f"{first.name}, {self.name}",
+            lambda values: self.apply(first.apply(values)),
+            lambda shape: self.shape(first.shape(shape)),
+            first.reorders and self.reorders,
+        )
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,8 @@ class Walk:
         name = getattr(repair, "__name__", "repair").replace("_", "-")
         self.repairs.append(Repair("/".join(address), name, change.sentence))
         for place, transform in change.transforms.items():
-            self.transforms[*address, *place] = transform
+            here = (*address, *place)
+            self.transforms[here] = transform.after(self.transforms[here]) if here in self.transforms else transform
 
 
 _ROLES = {("Bidirectional", "layer"): "forward_layer"}
