@@ -25,7 +25,7 @@ from tcn_migrate.moves import Plan
 from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.tcn.forward import forward
-from tcn_migrate.tcn.reading import TCNReading, folded_kernel
+from tcn_migrate.tcn.reading import TCNReading
 
 SINGLE_TOLERANCE = 1e-4
 """Largest difference of a TCN's float32 output from the float64 forward pass, as a fraction of its deviation."""
@@ -276,7 +276,7 @@ def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
         for m in plan.moves
         if not m.sources and m.address[: len(reading.address)] == reading.address
     }
-    arrays = {**source_arrays(reading), **recovered}
+    arrays = {**{address: array.read() for address, array in reading.found.items()}, **recovered}
     rng = np.random.default_rng(0)
     # As many as the farthest tap reaches and some more; the pass in 64 bits takes longer than all the rest.
     steps = min(LONGEST, max(8, reading.settings.kernel_size * max(reading.settings.dilations)))
@@ -306,16 +306,6 @@ def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
             found=f"{difference:.3g}",
         )
     return difference
-
-
-def source_arrays(reading: TCNReading) -> dict[Address, Any]:
-    """A TCN's arrays as the forward pass takes them: read from the source, weight norm folded in float64."""
-    read = {address: array.read() for address, array in reading.found.items()}
-    arrays = {a: v for a, v in read.items() if a[-1] not in ("g", "v", "initialized")}
-    for address, v in read.items():
-        if address[-1] == "v":
-            arrays[*address[:-1], "kernel"] = folded_kernel(v.astype(np.float64), read[*address[:-1], "g"])
-    return arrays
 
 
 def scale_of(values: Any, least: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config import repaired
 from tcn_migrate.config.check import check_settings
 from tcn_migrate.config.neutral import DEFAULTS, neutral
 from tcn_migrate.config.objects import cleaned
@@ -241,3 +242,13 @@ def test_messages_carry_nothing_of_a_stranger_raw() -> None:
         with pytest.raises(MigrationError) as refusal:
             check_settings(functional(source(), layer("Dense", evil, "x", **config)))
         assert not set(str(refusal.value)) & set("\x1b\u202e\n")
+
+
+@pytest.mark.parametrize("class_name", ["Functional", "Sequential"])
+@pytest.mark.parametrize("setting", ["no_such_setting", "units", "trainable"])
+def test_half_a_model_in_a_setting_is_refused_by_the_name_of_the_setting(class_name: str, setting: str) -> None:
+    half = {"module": "keras", "class_name": class_name, "config": {"name": "x"}, "registered_name": None}
+    model = functional(source(), layer("Dense", "l", "x", **{"units": 3, setting: half}))
+
+    with pytest.raises(SettingError, match=setting):
+        repaired(model, keras_2=True, keras_version="2.15.0")

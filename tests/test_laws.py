@@ -7,6 +7,7 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -173,6 +174,18 @@ def test_two_sources_exchanged_in_the_plan_fail_verification(name: str, tmp_path
     write_keras(wrong, path)
     with pytest.raises(VerificationError, match="forward pass"):
         verify(path, wrong)
+
+
+@pytest.mark.parametrize("wrong", [lambda v, g: v * g, lambda v, g: v / np.linalg.norm(v, axis=(0, 1)) * g * 1.001])
+def test_a_weight_norm_that_is_folded_wrongly_fails_verification(
+    wrong: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The forward pass normalises the directions itself."""
+    monkeypatch.setattr("tcn_migrate.planning.folded_kernel", lambda v, g: wrong(v, g).astype(v.dtype))
+
+    with pytest.raises(VerificationError, match="forward pass"):
+        tcn_migrate.migrate(case("keras2/weight-norm-321").source, tmp_path / "new.keras")
+    assert not (tmp_path / "new.keras").exists()
 
 
 def exchange(path: Path, one: str, other: str) -> None:

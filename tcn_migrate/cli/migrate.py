@@ -84,7 +84,7 @@ def command(
 
     if settings["accept_error"] is not None and settings["reference"] is None:
         raise click.UsageError("--accept-error needs --reference.")
-    data = list(calibration) or None
+    data, target = list(calibration) or None, new or default_output(old)
 
     def seen() -> Any:
         return inspect(old, **{name: settings[name] for name in ("architecture", "last_step", "max_bytes")})
@@ -93,8 +93,11 @@ def command(
         classes = options.load_custom_objects(custom_objects)
         if report is not None:
             check_output(report, all_inputs(old, settings["architecture"], settings["reference"], data, classes))
-            check_apart([new or default_output(old), report])
-    with show.failures(str(old), machine=machine, report=report, seen=seen), show.progress(quiet or machine) as said:
+            check_apart([target, report])
+    with (
+        show.failures(str(old), machine=machine, report=report, seen=seen, new=target),
+        show.progress(quiet or machine) as said,
+    ):
         outcome = migrate(old, new, custom_objects=classes, calibration=data, progress=said, **settings)
         if report is not None:
             show.write_report(report, outcome.as_json, outcome.report)

@@ -30,7 +30,12 @@ def warning(text: str) -> None:
 
 @contextlib.contextmanager
 def failures(
-    source: str, *, machine: bool = False, report: Path | None = None, seen: Callable[[], Any] | None = None
+    source: str,
+    *,
+    machine: bool = False,
+    report: Path | None = None,
+    seen: Callable[[], Any] | None = None,
+    new: Path | None = None,
 ) -> Iterator[None]:
     """Turns a MigrationError into its message and exit code, and Ctrl-C into a word.
 
@@ -39,7 +44,9 @@ def failures(
         machine: print JSON.
         report: where the failure is written, too.
         seen: inspects the source for that report.
+        new: the file that is being written.
     """
+    before = _identity(new)
     try:
         yield
     except MigrationError as error:
@@ -57,8 +64,18 @@ def failures(
             click.echo(f"{prefix}: {quoted(source, 200)[1:-1]}: {error}", err=True)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        click.echo("stopped; nothing was written", err=True)
+        whole = _identity(new) != before  # a file appears at its name only when it is whole
+        written = f"{quoted(new, 200)[1:-1]} was written" if whole else "nothing was written"
+        click.echo(f"stopped; {written}", err=True)
         raise SystemExit(130) from None
+
+
+def _identity(path: Path | None) -> tuple[int, int] | None:
+    """Device and inode of a file; None if it is not there."""
+    if path is None or not path.exists():
+        return None
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def write_report(report: Path, content: Callable[[], Any], page: Callable[[], str]) -> None:

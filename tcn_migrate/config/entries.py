@@ -10,7 +10,10 @@ from tcn_migrate.errors import quoted
 
 
 def is_entry(value: Any) -> bool:
-    """Whether a setting is a layer, and not an object such as an initializer."""
+    """Whether a setting is a layer in normal form, and not an object such as an initializer.
+
+    A damaged config may hold a part of a model where no layer belongs; that is no layer either.
+    """
     return (
         isinstance(value, dict)
         and isinstance(value.get("class_name"), str)
@@ -18,6 +21,7 @@ def is_entry(value: Any) -> bool:
         and "registered_name" in value
         and "module" in value
         and value["module"] != "keras.initializers"
+        and (not is_model(value) or isinstance(value["config"].get("layers"), list))
     )
 
 

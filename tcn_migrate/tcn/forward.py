@@ -57,6 +57,19 @@ def normalize(y: Array, norm: Mapping[str, Array]) -> Array:
     return np.asarray((y - mean) / np.sqrt(variance + EPSILON) * norm["gamma"] + norm["beta"])
 
 
+def kernel_of(weights: Mapping[str, Array]) -> Array:
+    """The kernel of a convolution: its own, or under weight norm each filter's direction `v` at the length `g`.
+
+    Source: WeightNormalization of tensorflow_addons 0.13 to 0.23, which divides by tf.nn.l2_normalize's length, of at
+    least 1e-6. Written here and not taken from `reading.folded_kernel`, which this pass is to prove.
+    """
+    if "v" not in weights:
+        return weights["kernel"]
+    directions = weights["v"].reshape(-1, weights["v"].shape[-1])
+    lengths = np.maximum(np.linalg.norm(directions, axis=0), 1e-6)
+    return np.asarray(weights["v"] * (weights["g"] / lengths))
+
+
 def forward(
     settings: TCNSettings,
     generation: Generation,
@@ -69,7 +82,8 @@ def forward(
         settings: its settings.
         generation: which function they mean.
         arrays: its variables by address below the layer, such as `("residual_block_0", "conv1D_0", "kernel")`;
-            `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution.
+            `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution. Under weight norm a
+            convolution has `v` and `g` in the place of `kernel`.
         x: (batch, time, features).
 
     Returns:
@@ -93,7 +107,7 @@ def forward(
         branch = state
         for slot in (0, 1):
             weights, norm = part(block, f"conv1D_{slot}"), part(block, f"norm_{slot}")
-            branch = convolve(branch, weights["kernel"], weights["bias"], dilation_rate, settings.padding)
+            branch = convolve(branch, kernel_of(weights), weights["bias"], dilation_rate, settings.padding)
             branch = inside(normalize(branch, norm) if norm else branch)
         if generation.before_sum:
             branch = activation(branch)

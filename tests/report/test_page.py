@@ -182,6 +182,31 @@ def test_the_suffix_of_a_report_says_what_it_is(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "lost.json").read_text())["error"] == "decision"
 
 
+@pytest.mark.parametrize(
+    ("interrupted", "message"),
+    [
+        ("tcn_migrate.write.write_keras", "stopped; nothing was written"),
+        ("tcn_migrate.cli.show.write_report", "new.keras was written"),
+    ],
+)
+def test_ctrl_c_says_whether_the_new_file_is_there(
+    interrupted: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(interrupted, stop)
+    new = tmp_path / "new.keras"
+
+    result = CliRunner().invoke(
+        main, ["migrate", str(NUMBERED), str(new), "--report", str(tmp_path / "page.html"), "--no-verify"]
+    )
+
+    assert result.exit_code == 130
+    assert message in " ".join(result.output.split())
+    assert new.exists() == interrupted.endswith("write_report")
+
+
 def test_a_report_is_never_written_over_a_checkpoint(tmp_path: Path) -> None:
     old, new = tmp_path / "old.keras", tmp_path / "new.keras"
     shutil.copy(NUMBERED, old)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import classes
-from tcn_migrate.config.entries import name_of
+from tcn_migrate.config.entries import is_entry, is_model, name_of
 from tcn_migrate.config.operations import is_tensor, tensor
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs.change import Address, Change, LayerRepair, Transform
 from tcn_migrate.errors import SettingError, quoted
-
-_MODELS = frozenset({"Functional", "Sequential"})
 
 
 @dataclass
@@ -46,7 +43,7 @@ class Walk:
 
     def layer(self, entry: Json, address: Address) -> tuple[Json, list[Json]]:
         """A layer repaired, what it holds first; and the layers that have to go in front of it."""
-        if entry["class_name"] in _MODELS:
+        if is_model(entry):
             return self.model(entry, address), []
         if not classes.is_known(entry["class_name"]) and entry.get("module") != "keras.layers":
             return entry, []
@@ -64,12 +61,12 @@ class Walk:
         """A layer with the layers inside it repaired."""
         config, before = dict(entry["config"]), []
         for key, value in config.items():
-            if key.endswith("activation") and _is_entry(value) and value["class_name"] == "Activation":
+            if key.endswith("activation") and is_entry(value) and value["class_name"] == "Activation":
                 continue  # a repair takes the function out of it
-            if _is_entry(value):
+            if is_entry(value):
                 config[key], front = self.layer(value, (*address, _ROLES.get((entry["class_name"], key), key)))
                 before += [_wrapped(entry, one) for one in front]
-            elif isinstance(value, list) and value and all(_is_entry(item) for item in value):
+            elif isinstance(value, list) and value and all(is_entry(item) for item in value):
                 roles = [part.role for part in classes.parts(classes.LIST, {"items": value})]
                 pairs = [self.layer(item, (*address, key, role)) for item, role in zip(value, roles, strict=True)]
                 config[key] = [item for item, _ in pairs]
@@ -98,15 +95,6 @@ class Walk:
 
 
 _ROLES = {("Bidirectional", "layer"): "forward_layer"}
-
-
-def _is_entry(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("config"), dict)
-        and isinstance(value.get("class_name"), str)
-        and value.get("module") is not None
-    )
 
 
 def _named(front: Json, taken: set[str]) -> Json:
