@@ -14,11 +14,23 @@ if TYPE_CHECKING:
     from tcn_migrate.batch.run import migrate_many
     from tcn_migrate.errors import MigrationError
     from tcn_migrate.inspection import inspect
+    from tcn_migrate.loading import load_model, load_weights
     from tcn_migrate.migration import migrate, plan
     from tcn_migrate.tcn.layer import TCN, FixedTraining, LegacyTCN
 
 __version__ = "0.1.0"
-__all__ = ["TCN", "FixedTraining", "LegacyTCN", "MigrationError", "inspect", "migrate", "migrate_many", "plan"]
+__all__ = [
+    "TCN",
+    "FixedTraining",
+    "LegacyTCN",
+    "MigrationError",
+    "inspect",
+    "load_model",
+    "load_weights",
+    "migrate",
+    "migrate_many",
+    "plan",
+]
 
 _HOMES = {
     "TCN": "tcn_migrate.tcn.layer",
@@ -26,6 +38,8 @@ _HOMES = {
     "FixedTraining": "tcn_migrate.tcn.layer",
     "MigrationError": "tcn_migrate.errors",
     "inspect": "tcn_migrate.inspection",
+    "load_model": "tcn_migrate.loading",
+    "load_weights": "tcn_migrate.loading",
     "migrate": "tcn_migrate.migration",
     "migrate_many": "tcn_migrate.batch.run",
     "plan": "tcn_migrate.migration",

@@ -82,6 +82,9 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
     """
     name = spoken(address)
     warnings: list[str] = []
+    if "use_weight_norm" not in settings.keys and any(place[-1] == "v" for place in found.arrays):
+        # The config is of a model of today's keras-tcn, which has no weight norm; it was built for these weights.
+        settings = replace(settings, weight_norm=True)
     generation = tell_generation(name, settings, found, around, warnings)
     norm = tell_norm(name, settings, found, generation, warnings)
     odd_settings = sorted(settings.keys - KNOWN)

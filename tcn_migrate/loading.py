@@ -1,0 +1,208 @@
+"""Old files opened in place: a model out of one, or its weights into a model that is built in code.
+
+Nothing stays on the disk. Whoever loads a file often should migrate it once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tcn_migrate.budget import DEFAULT_BYTES
+from tcn_migrate.checkpoint import Json
+from tcn_migrate.containers import open_checkpoint
+from tcn_migrate.errors import NamingError, VerificationError, quoted
+from tcn_migrate.migration import migrate
+from tcn_migrate.moves import Plan
+
+PathLike = str | os.PathLike[str]
+
+
+def load_model(
+    path: PathLike,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    *,
+    architecture: PathLike | None = None,
+    last_step: bool = False,
+    max_bytes: int = DEFAULT_BYTES,
+) -> Any:
+    """Loads the model in an old file, in the place of `keras.models.load_model`.
+
+    The file is migrated and verified as `migrate` does it. What the user should know comes as Python warnings.
+
+    Args:
+        path: the old file or folder; it is opened for reading only.
+        custom_objects: classes of your own by name.
+        compile: with the optimizer, its state, the loss and the metrics.
+        architecture, last_step, max_bytes: as for `migrate`.
+
+    Returns:
+        The model, a `keras.Model`.
+
+    Raises:
+        MigrationError: as `migrate`.
+    """
+    with tempfile.TemporaryDirectory(prefix="tcn-migrate-") as folder:
+        outcome = migrate(
+            path,
+            Path(folder) / "model.keras",
+            architecture=architecture,
+            last_step=last_step,
+            custom_objects=custom_objects,
+            drop_optimizer=not compile,
+            max_bytes=max_bytes,
+        )
+    _warn(outcome.warnings)
+    return outcome.model
+
+
+def load_weights(model: Any, path: PathLike, *, last_step: bool = False, max_bytes: int = DEFAULT_BYTES) -> None:
+    """Loads the weights in an old file into a model of today's Keras.
+
+    What the model computes is the model's own; of the file only the variables are taken. HDF5 other than `.weights.h5`
+    has them by the layers' names. Where these are others than the model's, as after another session, and as many,
+    layers are paired in their order, as Keras does it (keras/src/legacy/saving/legacy_h5_format.py); a warning says so.
+
+    Args:
+        model: a functional or sequential model that is built. It is changed only if every variable is found.
+        path: the old file or folder, of weights or of a whole model; it is opened for reading only.
+        last_step, max_bytes: as for `migrate`.
+
+    Raises:
+        MigrationError: as `migrate`; or the model is not built, or its variables are not those of the file.
+    """
+    if not getattr(model, "built", False):
+        raise NamingError(
+            "the model has no variables yet", address=f"model {quoted(model.name)}", hint="Call it once, or build it"
+        )
+    with tempfile.TemporaryDirectory(prefix="tcn-migrate-") as folder:
+        architecture, new = Path(folder) / "architecture.json", Path(folder) / "model.keras"
+        config, names = json.loads(model.to_json()), {}
+        with open_checkpoint(Path(path), config) as checkpoint:
+            if checkpoint.layout == "names":
+                names = _pairs([layer.name for layer in model.layers if layer.weights], list(checkpoint.root.names()))
+        architecture.write_text(json.dumps(_renamed(config, names)), encoding="utf-8")
+        outcome = migrate(
+            path,
+            new,
+            architecture=architecture,
+            last_step=last_step,
+            custom_objects=_own_classes(model),
+            drop_optimizer=True,
+            verify=False,
+            max_bytes=max_bytes,
+        )
+        weights = Path(folder) / "migrated.weights.h5"
+        with zipfile.ZipFile(new) as archive:
+            weights.write_bytes(archive.read("model.weights.h5"))
+        _assign(model, outcome.plan, weights)
+    paired = ", ".join(f"{quoted(own)} from {quoted(stored)}" for own, stored in names.items())
+    _warn((f"layers were paired in their order, since their names differ: {paired}",) if names else ())
+    _warn(outcome.warnings)
+
+
+def _pairs(own: Sequence[str], stored: Sequence[str]) -> dict[str, str]:
+    """The stored names of a model's layers that have variables; none where the names fit, or the numbers do not."""
+    if set(own) <= set(stored) or len(own) != len(stored):
+        return {}
+    return dict(zip(own, stored, strict=True))
+
+
+def _renamed(model: Json, names: Mapping[str, str]) -> Json:
+    """A serialized functional or sequential model with layers of other names; what is inside of its layers stays."""
+    if not names:
+        return model
+    taken = {**names}
+    for layer in model["config"]["layers"]:
+        name = layer["config"]["name"]
+        if name not in names and name in names.values():  # a layer without variables has to make room
+            taken[name] = f"{name}_without_variables"
+
+    def reference(value: Any) -> Any:
+        if isinstance(value, dict):
+            history = value.get("keras_history")
+            if isinstance(history, list):
+                return {**value, "keras_history": [taken.get(history[0], history[0]), *history[1:]]}
+            return {key: reference(item) for key, item in value.items()}
+        if isinstance(value, list):
+            if len(value) == 3 and isinstance(value[0], str) and all(isinstance(part, int) for part in value[1:]):
+                return [taken.get(value[0], value[0]), *value[1:]]
+            return [reference(item) for item in value]
+        return value
+
+    layers = []
+    for layer in model["config"]["layers"]:
+        name = taken.get(layer["config"]["name"], layer["config"]["name"])
+        changed = {**layer, "config": {**layer["config"], "name": name}}
+        for key in ("name", "inbound_nodes"):
+            if key in layer:
+                changed[key] = name if key == "name" else reference(layer[key])
+        layers.append(changed)
+    ends = {key: reference(model["config"][key]) for key in ("input_layers", "output_layers") if key in model["config"]}
+    return {**model, "config": {**model["config"], "layers": layers, **ends}}
+
+
+def _assign(model: Any, plan: Plan, weights: Path) -> None:
+    """Gives a model the variables of a weight store; the model keeps its own unless all fit.
+
+    Raises:
+        VerificationError: the model is not that of the plan.
+    """
+    before, now = weights.with_name("before.weights.h5"), weights.with_name("now.weights.h5")
+    model.save_weights(before)
+    missing = {move.target for move in plan.moves} ^ _variables(before).keys()
+    if missing:
+        raise VerificationError(
+            "the model keeps its variables elsewhere than its config says",
+            address=f"model {quoted(model.name)}",
+            found=quoted(min(missing)),
+        )
+    problem = None
+    try:
+        model.load_weights(weights)
+        model.save_weights(now)
+        wanted, got = _variables(weights), _variables(now)
+        differing = [name for name in wanted if wanted[name] != got[name]]
+        if differing:
+            problem = f"{quoted(differing[0])} did not get the file's values"
+    except Exception as error:  # whatever Keras says of a variable that does not fit
+        problem = f"{type(error).__name__}: {quoted(' '.join(str(error).split()), 300)}"
+    if problem is not None:
+        model.load_weights(before)
+        raise VerificationError(f"Keras cannot load the weights ({problem})", address=f"model {quoted(model.name)}")
+
+
+def _variables(store: Path) -> dict[str, bytes]:
+    """Type, shape and bytes of each variable of a weight store of our own making; no seeds, no optimizer."""
+    import h5py
+
+    found: dict[str, bytes] = {}
+
+    def visit(name: str, place: Any) -> None:
+        if isinstance(place, h5py.Dataset) and not name.startswith("optimizer/") and "seed_generator/" not in name:
+            values = place[()]
+            found[name] = f"{values.dtype}{values.shape}".encode() + values.tobytes()
+
+    with h5py.File(store) as file:
+        file.visititems(visit)
+    return found
+
+
+def _own_classes(model: Any) -> dict[str, Any]:
+    """The classes of layers in a model that are neither Keras's nor a TCN."""
+    layers = {type(layer) for layer in model._flatten_layers(include_self=False)}
+    return {
+        kind.__name__: kind for kind in layers if kind.__module__.split(".")[0] not in ("keras", "tcn", "tcn_migrate")
+    }
+
+
+def _warn(sentences: tuple[str, ...]) -> None:
+    for sentence in sentences:
+        warnings.warn(sentence, stacklevel=3)
