@@ -112,8 +112,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     else:
         config, lowered = rewrite_tcns(modern.config, readings), Lowered()
     if major(version) < 3:
-        config, done, differences = fix_training(config, wrap=choices.target == "layer", keras_version=version)
-        modern = replace(modern, repairs=(*modern.repairs, *done), warnings=(*modern.warnings, *differences))
+        config, modern = fix_calls(config, modern, lowered, located, choices.target, version)
     config = with_backward_layers(ordered(config))
     warnings = [*modern.warnings, *(w for r in readings.values() for w in r.warnings)]
     if "architecture_beside" in checkpoint.hints:
@@ -153,6 +152,33 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         optimizer=training.moves,
         loads_already=loads_already(checkpoint, stored, located, readings, modern),
     )
+
+
+def fix_calls(
+    config: Json, modern: Modern, lowered: Lowered, located: Located, target: str, version: str
+) -> tuple[Json, Modern]:
+    """The config without `training` arguments, and with what was done for it; `lowered` learns what moved.
+
+    Args:
+        config: the new one, in normal form.
+        modern: what was done before.
+        lowered: where variables lie in the new config. It is changed.
+        located: the arrays, by their address in the stored config.
+        target: "layer" or "plain".
+        version: the release of Keras that wrote the file.
+    """
+    stored = {lowered.places.get(address, address): address for address in located.arrays}
+
+    def channels(address: Address) -> int | None:
+        array = located.arrays.get(stored.get(address, address))
+        return array.shape[0] if array is not None and len(array.shape) == 1 else None
+
+    fixed = fix_training(config, wrap=target == "layer", keras_version=version, channels=channels)
+    config = repair_nested_models(fixed.config)[0] if target == "plain" else fixed.config
+    lowered.places |= {stored[old]: new for old, new in fixed.places.items()}
+    lowered.unused |= {stored[old] for old in fixed.idle if old in stored}
+    done, warnings = (*modern.repairs, *fixed.repairs), (*modern.warnings, *fixed.warnings)
+    return config, replace(modern, repairs=done, warnings=warnings)
 
 
 def loads_already(
@@ -304,9 +330,9 @@ def make_moves(
 
     moves: list[Move] = []
     for address, array in located.arrays.items():
-        if any(address[: len(a)] == a for a in readings):
+        if any(address[: len(a)] == a for a in readings) or address in lowered.unused:
             continue
-        place = places.get(address)
+        place = places.get(lowered.places.get(address, address))
         if place is None:
             layer = next((a for a in custom if address[: len(a)] == a), None)
             if layer is None:
@@ -320,7 +346,7 @@ def make_moves(
             moves.append(Move(address, place, transform.shape(array.shape), (array,), grade, transform.apply))
     missing: dict[Address, tuple[str, tuple[int, ...]]] = {}
     for address, shape in tcn_variables.items():
-        if address in lowered.idle:
+        if address in lowered.idle or address in lowered.unused:
             continue
         place = places[lowered.places.get(address, address)]
         sources, grade, make = _tcn_sources(located.arrays, address)
@@ -403,6 +429,10 @@ def accounted(
         located.arrays[address].name: "the last shortcut under skip connections, on which no output depends"
         for address in lowered.idle
         if address in located.arrays
+    }
+    ignored |= {
+        located.arrays[address].name: "a statistic of a batch norm that is always called with training=True"
+        for address in lowered.unused
     }
     for reading in readings.values():
         ignored |= reading.ignored

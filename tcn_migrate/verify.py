@@ -281,7 +281,9 @@ def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
     # As many as the farthest tap reaches and some more; the pass in 64 bits takes longer than all the rest.
     steps = min(LONGEST, max(8, reading.settings.kernel_size * max(reading.settings.dilations)))
     x = rng.standard_normal((1, steps, reading.input_width)).astype(np.float32)
-    wanted = forward(reading.settings, reading.generation, arrays, x)
+    kept = {move.address[-1] for move in plan.moves if move.address[: len(reading.address)] == reading.address}
+    of_the_batch = reading.norm == "batch" and "moving_mean" not in kept
+    wanted = forward(reading.settings, reading.generation, arrays, x, of_the_batch=of_the_batch)
     if len(getattr(layer, "input_shape", x.shape)) == 4:  # drawn for each step of a TimeDistributed
         got = np.asarray(layer(x[:, None], training=False)).astype(np.float64)[:, 0]
     else:

@@ -21,6 +21,7 @@ from tcn_migrate.config.repairs import (
     renamed,
     repair_layers,
     replaced_classes,
+    transposed,
 )
 from tcn_migrate.config.repairs.change import LayerRepair
 from tcn_migrate.errors import SettingError
@@ -128,6 +129,9 @@ CHANGED: list[tuple[LayerRepair, Json, str, Json]] = [
 ]
 
 LEFT_ALONE: list[tuple[LayerRepair, Json]] = [
+    (recurrent.constants_in_a_call, layer("LSTM", "rnn", "x", units=2)),
+    (renamed.merge_of_one, layer("Subtract", "merge", "x")),
+    (transposed.dilated_transposed_convolution, inner("Conv1DTranspose", name="up", dilation_rate=[1], strides=[2])),
     (replaced_classes.synchronized_batch_normalization, inner("BatchNormalization")),
     (replaced_classes.thresholded_relu, inner("ReLU", threshold=0.5)),
     (replaced_classes.losses_and_metrics, inner("ActivityRegularization", l1=0.1)),
@@ -210,6 +214,9 @@ def test_every_repair_is_tested_for_what_it_changes_and_for_what_it_leaves() -> 
         replaced_classes.causal_separable_convolution,
         replaced_classes.resizing_by_lost_methods,
         recurrent.states_in_a_call,
+        recurrent.constants_in_a_call,
+        renamed.merge_of_one,
+        transposed.dilated_transposed_convolution,  # tests/test_transposed.py
     }
     assert set(INDEX) == {case[0] for case in CHANGED} | of_their_own
     assert set(INDEX) <= {case[0] for case in LEFT_ALONE}
@@ -373,3 +380,37 @@ def test_bilinear_up_sampling_depends_on_whose_keras_it_was() -> None:
 def test_a_config_of_keras_3_is_not_repaired() -> None:
     model = functional(source(), layer("Activation", "act", "x", activation=HS))
     assert repair_layers(model, keras_2=False).config is model
+
+
+def test_a_merge_of_one_tensor_gets_a_list_of_one_and_an_operation_of_that_name_does_not() -> None:
+    merge, several = layer("Concatenate", "one", "x", axis=-1), layer("Add", "two", "x")
+    several["inbound_nodes"][0]["args"] = [[tensor("x"), tensor("x")]]
+    operation = {**layer("Multiply", "op", "x"), "module": "keras.src.ops.numpy"}
+
+    made = repair_layers(functional(source(), merge, several, operation), keras_2=True).config["config"]["layers"]
+
+    assert made[1]["inbound_nodes"][0]["args"] == [[tensor("x")]]
+    assert [made[2], made[3]] == [several, operation]
+
+
+def test_numbers_among_the_arguments_of_a_recurrent_layer_are_arrays() -> None:
+    rnn = layer("LSTM", "rnn", "x", units=2)
+    rnn["inbound_nodes"][0]["kwargs"] = {"mask": [[True, False]], "initial_state": [[[1.0, 2.0]], tensor("x")]}
+
+    (_, made) = repair_layers(functional(source(), rnn), keras_2=True).config["config"]["layers"]
+
+    def array(value: Any, dtype: str) -> Any:
+        return {"class_name": "__numpy__", "config": {"value": value, "dtype": dtype}}
+
+    kwargs = made["inbound_nodes"][0]["kwargs"]
+    assert kwargs["mask"] == array([[True, False]], "bool")
+    assert kwargs["initial_state"] == [array([[1.0, 2.0]], "float32"), tensor("x")]
+
+
+@pytest.mark.parametrize("mask", [[1.0, 2.0], [[True], [True, False]], [["a"]], []])
+def test_a_mask_that_is_neither_a_tensor_nor_rows_is_refused_by_the_layers_name(mask: Any) -> None:
+    rnn = layer("LSTM", "rnn", "x", units=2)
+    rnn["inbound_nodes"][0]["kwargs"] = {"mask": mask}
+
+    with pytest.raises(SettingError, match="'rnn'"):
+        repair_layers(functional(source(), rnn), keras_2=True)

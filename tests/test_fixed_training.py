@@ -33,8 +33,8 @@ def called(entry: Json, *values: Any) -> Json:
 
 def fixed(*layers: Json, wrap: bool = True, version: str = "2.15.0") -> dict[str, Json]:
     """The layers of a model after it, by name."""
-    config, _, _ = fix_training(functional(source(), *layers), wrap=wrap, keras_version=version)
-    return {entry["name"]: entry for entry in config["config"]["layers"]}
+    made = fix_training(functional(source(), *layers), wrap=wrap, keras_version=version, channels=lambda address: 3)
+    return {entry["name"]: entry for entry in made.config["config"]["layers"]}
 
 
 def arguments(entry: Json) -> list[Json]:
@@ -46,10 +46,11 @@ def recorded(of: Case, file: str, letter: str) -> list[Any]:
     return [held[key] for key in sorted(key for key in held.files if key.startswith(letter))]
 
 
-@pytest.mark.parametrize("name", [TRUE, FALSE])
-def test_the_next_training_step_is_that_of_the_old_library(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "target"), [(TRUE, "layer"), (FALSE, "layer"), (FALSE, "plain")])
+def test_the_next_training_step_is_that_of_the_old_library(name: str, target: str, tmp_path: Path) -> None:
     of = case(name)
-    tcn_migrate.migrate(of.source, tmp_path / "new.keras")
+    outcome = tcn_migrate.migrate(of.source, tmp_path / "new.keras", target=target)
+    assert not [warning for warning in outcome.warnings if "training" in warning]
     model = keras.saving.load_model(tmp_path / "new.keras")
     (x,), (t,), (after,) = recorded(of, "golden.npz", "x"), recorded(of, "step.npz", "t"), recorded(of, "step.npz", "a")
 
@@ -68,16 +69,54 @@ def test_the_plain_target_refuses_what_would_predict_something_else(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_plain_target_predicts_the_same_and_warns_that_training_goes_on_differently(tmp_path: Path) -> None:
-    of = case(FALSE)
+def test_the_plain_target_warns_where_training_goes_on_differently() -> None:
+    masked = layer("Masking", "masking", "x")
+    norm = called(layer("BatchNormalization", "norm", "masking"), False)
 
-    outcome = tcn_migrate.migrate(of.source, tmp_path / "new.keras", target="plain")
+    made = fix_training(functional(source(), masked, norm), wrap=False, channels=lambda address: 3)
 
-    (x,), (y,) = recorded(of, "golden.npz", "x"), recorded(of, "golden.npz", "y")
-    model = keras.saving.load_model(tmp_path / "new.keras")
-    assert np.abs(model.predict(x, verbose=0) - y).max() < 1e-5 * y.std()
-    (warning,) = [w for w in outcome.warnings if "training goes on differently" in w]
-    assert "'base/batch_normalization_1'" in warning
+    assert made.config["config"]["layers"][-1] == layer("BatchNormalization", "norm", "masking")
+    (warning,) = made.warnings
+    assert "'norm'" in warning
+    assert "training goes on differently" in warning
+
+
+@pytest.mark.parametrize(
+    ("value", "settings"),
+    [(True, {}), (False, {}), (True, {"center": False}), (False, {"scale": False, "center": False})],
+)
+@pytest.mark.parametrize(("shape", "axis"), [((8, 3), -1), ((8, 3), 2), ((3,), -1), ((4, 5, 3), 3)])
+def test_a_batch_norm_in_keras_own_layers_computes_what_the_wrapped_one_does(
+    value: bool, settings: Any, shape: tuple[int, ...], axis: int
+) -> None:
+    norm = called(layer("BatchNormalization", "norm", "x", axis=axis, epsilon=0.01, **settings), value)
+    model = functional(source("x", (None, *shape)), norm)
+    with_gamma = settings.get("scale", True)
+    made = fix_training(model, wrap=False, channels=lambda address: 3 if with_gamma else None)
+    rng = np.random.default_rng(0)
+    own = keras.layers.BatchNormalization(axis=axis, epsilon=0.01, **settings)
+    own.build((None, *shape))
+    own.set_weights([rng.uniform(0.5, 2, weight.shape) for weight in own.weights])
+    new = keras.saving.deserialize_keras_object(made.config)
+    stored = {("norm", variable.name): variable.numpy() for variable in own.weights}
+    for address, array in stored.items():
+        if address in made.idle:
+            continue
+        at, name = made.places.get(address, address)
+        next(v for v in new.get_layer(at).weights if v.name == name).assign(array)
+    x = rng.standard_normal((6, *shape)).astype(np.float32) * 2 + 1
+
+    got = new.predict(x, verbose=0)
+
+    assert np.abs(got - np.asarray(own(x, training=value))).max() < 1e-5
+    assert len(new.trainable_variables) == len(own.trainable_variables)
+    assert (made.idle == set()) != value
+
+
+@pytest.mark.parametrize("settings", [{"renorm": True}, {"scale": False}, {"dtype": "mixed_float16"}, {"axis": 1}])
+def test_a_batch_norm_that_cannot_be_drawn_is_refused(settings: Any) -> None:
+    with pytest.raises(SettingError, match="--target layer"):
+        fixed(called(layer("BatchNormalization", "norm", "x", **settings), True), wrap=False)
 
 
 def test_a_value_that_changes_nothing_is_left_out() -> None:

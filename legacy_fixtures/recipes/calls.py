@@ -193,6 +193,29 @@ def ranks_of_nested_models_zip():
     return ranks()
 
 
+# --- other arguments of calls -------------------------------------------------------------------------------------------
+@case("arguments of calls that are constants, masks and switches; a merge of one tensor; a Softmax with a mask")
+def other_arguments():
+    i = keras.Input(SERIES, batch_size=4)
+    counts = tf.constant([[True] * 5 + [False] * 3] * 4)
+    rows, cells = tf.ones((4, 3)), 0.5 * tf.ones((4, 3))
+    attended, scores = L.Attention(use_scale=True)([i, i], return_attention_scores=True)
+    causal, weights = L.MultiHeadAttention(2, 3)(i, i, use_causal_mask=True, return_attention_scores=True)
+    ends = [
+        L.LSTM(3, return_sequences=True)(i, mask=counts),
+        L.LSTM(3, return_sequences=True)(i, initial_state=[rows, cells]),
+        L.GRU(3, return_sequences=True)(i, initial_state=rows, mask=i[:, :, 0] > 0),
+        L.Bidirectional(L.GRU(2, return_sequences=True))(i, mask=counts),
+        attended, scores, causal, L.Reshape((8, 16))(L.Permute((2, 1, 3))(weights)),
+        L.MultiHeadAttention(2, 3)(i, i, attention_mask=np.tril(np.ones((8, 8), bool))[None]),
+        L.Reshape((8, 3))(L.Softmax()(i, mask=i > 0)),
+        L.Reshape((8, 3))(L.Softmax(axis=1)(i, mask=i[:, :, :1] > 5)),
+        L.Concatenate()([i]),
+        L.Add()([i]),
+    ]
+    return keras.Model(i, head(*ends))
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 def drawn(variable, rng):
     if not variable.dtype.is_floating:

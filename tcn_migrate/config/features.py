@@ -27,6 +27,7 @@ _SAME = words(
     "GaussianNoise AlphaDropout ActivityRegularization BatchNormalization LayerNormalization GroupNormalization",
     "RMSNormalization UnitNormalization Normalization Rescaling Masking Identity",
 )
+_SAME_OPERATIONS = words("Copy Flip Cast StopGradient Absolute Clip Exp Negative Relu Sigmoid Silu Sqrt Square Tanh")
 _ELEMENTWISE = words("Add Average Maximum Minimum Multiply Subtract")
 _RECURRENT = words("LSTM GRU SimpleRNN")
 
@@ -139,7 +140,7 @@ def _layer(entry: Json, address: Address, shapes: list[Shape], found: Found, num
     shape = shapes[0] if len(shapes) == 1 else None
     found.layers.setdefault(address, []).append(shape)
     if is_operation(entry.get("module"), entry["class_name"]):
-        return []
+        return [shape] if entry["class_name"] in _SAME_OPERATIONS else []
     name, config = entry["class_name"], entry["config"]
     if name == "TimeDistributed":
         inside = None if shape is None or len(shape) < 3 else (shape[0], *shape[2:])

@@ -14,17 +14,22 @@ each such call becomes one that needs no argument:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import classes
 from tcn_migrate.config.entries import is_entry, is_model, name_of
+from tcn_migrate.config.features import Shape, input_shapes
 from tcn_migrate.config.keras_operations import is_operation
+from tcn_migrate.config.operations import Drawing, history
+from tcn_migrate.config.redraw import Outputs, functional_of, is_functional, replace_layers
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.settings import words
 from tcn_migrate.errors import SettingError, quoted
+
+Address = tuple[str, ...]
 
 FIXED_TRAINING = "FixedTraining"
 """The class of this package that calls another layer with one value of `training`."""
@@ -52,7 +57,32 @@ ALWAYS = words(
 """Classes that compute something else in training, whatever their settings."""
 
 
-def fix_training(config: Json, *, wrap: bool, keras_version: str | None = None) -> tuple[Json, list[Repair], list[str]]:
+@dataclass
+class Fixed:
+    """A config without `training` arguments, and what was done for it.
+
+    Attributes:
+        config: in normal form.
+        repairs: what was changed.
+        warnings: what a training step of the new file does otherwise.
+        places: new addresses of variables that moved, by their old ones.
+        idle: old addresses of variables on which nothing depends any more.
+    """
+
+    config: Json
+    repairs: list[Repair]
+    warnings: list[str]
+    places: dict[Address, Address]
+    idle: set[Address]
+
+
+def fix_training(
+    config: Json,
+    *,
+    wrap: bool,
+    keras_version: str | None = None,
+    channels: Callable[[Address], int | None] = lambda address: None,
+) -> Fixed:
     """The config without `training` arguments, computing what it computed in Keras 2.
 
     Since: Keras 3.0.
@@ -63,16 +93,17 @@ def fix_training(config: Json, *, wrap: bool, keras_version: str | None = None) 
         wrap: whether the new file may hold `FixedTraining`.
         keras_version: of the release that wrote the file; before TensorFlow 2 a batch norm that is not trainable used
             the batch's statistics, too, if it was called with `training=True`.
-
-    Returns:
-        The new config, what was changed, and warnings.
+        channels: the size of the variable at an address, if there is one.
 
     Raises:
         SettingError: an argument that is neither true nor false; or a layer that only `FixedTraining` can say.
     """
-    fixing = _Fixing(wrap, bool(re.match(r"2\.2\.\d+-tf$|2\.[0-3]\.\d+$", keras_version or "")))
-    fixed = fixing.model(config, "")
-    return fixed, fixing.repairs, fixing.differences()
+    old = bool(re.match(r"2\.2\.\d+-tf$|2\.[0-3]\.\d+$", keras_version or ""))
+    # What is drawn for a batch norm would end a mask. Where nothing is known of the shapes, nothing is drawn.
+    shapes = {} if _has_masks(config) else input_shapes(config).layers
+    fixing = _Fixing(wrap, old, channels, shapes)
+    fixed = fixing.model(config, ())
+    return Fixed(fixed, fixing.repairs, fixing.differences(), fixing.places, fixing.idle)
 
 
 def refuse_random_crops(config: Json) -> None:
@@ -132,6 +163,13 @@ def _has_rate(entry: Json) -> bool:
     return any(entry["config"].get(key) for key in RATES.get(entry["class_name"], ()))
 
 
+def _has_masks(entry: Json) -> bool:
+    """Whether a mask is made, or given to a call, anywhere in a model."""
+    calls = entry.get("inbound_nodes") or []
+    made = entry["class_name"] == "Masking" or bool(entry["config"].get("mask_zero"))
+    return made or any(call["kwargs"].get("mask") is not None for call in calls) or any(map(_has_masks, _inside(entry)))
+
+
 def _has_batch_norm(entry: Json, *, frozen: bool = False) -> bool:
     """Whether a layer is a batch norm or holds one; `frozen`: one that is not trainable."""
     config = entry["config"]
@@ -158,83 +196,98 @@ class _Fixing:
 
     wrap: bool
     frozen_norms_train: bool
+    channels: Callable[[Address], int | None]
+    shapes: Mapping[Address, list[Shape]]
     repairs: list[Repair] = field(default_factory=list)
-    unlike_in_training: list[str] = field(default_factory=list)
+    unlike_in_training: list[Address] = field(default_factory=list)
+    places: dict[Address, Address] = field(default_factory=dict)
+    idle: set[Address] = field(default_factory=set)
+    drawn: dict[Address, bool] = field(default_factory=dict)
 
-    def model(self, entry: Json, path: str) -> Json:
-        """A model whose calls have no `training` argument any more."""
-        layers = [self.layer(layer, self.arguments(layer, path), path) for layer in entry["config"]["layers"]]
-        return {**entry, "config": {**entry["config"], "layers": layers}}
+    def model(self, entry: Json, address: Address, value: bool | None = None) -> Json:
+        """A model whose calls have no `training` argument any more.
 
-    def arguments(self, entry: Json, path: str) -> list[bool | None]:
+        Args:
+            value: what the model itself is called with; each of its layers has it, but for those with their own.
+        """
+        layers, can_draw = [], _may_be_drawn(entry)
+        for layer in entry["config"]["layers"]:
+            own = self.arguments(layer, address)
+            if value is not None and layer["class_name"] != "InputLayer":
+                own = [value if one is None else one for one in own or [None]]
+            layers.append(self.layer(layer, own, (*address, name_of(layer)), can_draw=can_draw))
+        return self.with_drawn({**entry, "config": {**entry["config"], "layers": layers}}, address)
+
+    def arguments(self, entry: Json, address: Address) -> list[bool | None]:
         """The `training` argument of each call."""
         values = [call["kwargs"].get("training") for call in entry.get("inbound_nodes") or []]
         for value in values:
             if value is not None and value not in (0, 1):
                 raise SettingError(
                     "the argument training of a call is not a constant",
-                    address=f"layer {quoted(path + name_of(entry))}",
+                    address=f"layer {_shown((*address, name_of(entry)))}",
                     expected="true or false",
                     found="a tensor" if isinstance(value, dict) else quoted(value),
                 )
         return [None if value is None else bool(value) for value in values]
 
-    def layer(self, entry: Json, values: Sequence[bool | None], path: str) -> Json:
-        """A layer that is called with these values of `training`."""
-        address = path + name_of(entry)
+    def layer(self, entry: Json, values: Sequence[bool | None], address: Address, *, can_draw: bool) -> Json:
+        """A layer that is called with these values of `training`.
+
+        Args:
+            can_draw: whether operations may stand in its place.
+        """
         entry = _without_arguments(entry)
         given = set(values) - {None}
         if True in given and self.frozen_norms_train and _has_batch_norm(entry, frozen=True):
             raise SettingError(
                 "is or holds a batch norm that is not trainable, called with training=True; in this release of Keras "
                 "it used the batch's statistics all the same, which Keras 3 cannot",
-                address=f"layer {quoted(address)} (class {quoted(entry['class_name'])})",
+                address=f"layer {_shown(address)} (class {quoted(entry['class_name'])})",
             )
         if not given or not depends_on_training(entry):
             if given:
                 self.note(address, "its argument training changes nothing and is left out")
-            return self.inside(entry, path)
+            return self.inside(entry, address)
         value = values[0]
         if any(other != value for other in values):
-            return self.wrapped(self.inside(entry, path), None, values, address)
+            return self.wrapped(self.inside(entry, address), None, values, address)
         assert value is not None  # for the type checker: a None among equal values was handled above
         if is_model(entry):
             self.note(address, f"its layers are called with training={value}; Keras 3 would replace the argument")
-            return self.with_value(entry, value, f"{address}/")
+            return self.model(entry, address, value)
         if not value and not depends_on_training(still := _without_rates(entry)):
             self.note(address, "called with training=False, which is a rate of 0; Keras 3 would replace the argument")
-            return self.inside(still, path)
-        return self.wrapped(self.inside(entry, path), value, values, address)
+            return self.inside(still, address)
+        if not self.wrap and can_draw and len(values) == 1 and self.can_be_drawn(entry, address):
+            self.drawn[address] = value
+            return entry
+        return self.wrapped(self.inside(entry, address), value, values, address)
 
-    def with_value(self, model: Json, value: bool, path: str) -> Json:
-        """A nested model, called with one value: each of its layers has it, but for those with a value of their own."""
-        layers = []
-        for layer in model["config"]["layers"]:
-            own = self.arguments(layer, path) or ([] if layer["class_name"] == "InputLayer" else [None])
-            layers.append(self.layer(layer, [value if one is None else one for one in own], path))
-        return {**model, "config": {**model["config"], "layers": layers}}
-
-    def inside(self, entry: Json, path: str) -> Json:
+    def inside(self, entry: Json, address: Address) -> Json:
         """A layer whose inner models have no `training` arguments any more."""
         if is_model(entry):
-            return self.model(entry, f"{path}{name_of(entry)}/")
-        config = {key: self.inside(value, path) if is_entry(value) else value for key, value in entry["config"].items()}
+            return self.model(entry, address)
+        config = {
+            key: self.inside(value, (*address, key)) if is_entry(value) else value
+            for key, value in entry["config"].items()
+        }
         return {**entry, "config": config}
 
-    def wrapped(self, entry: Json, value: bool | None, values: Sequence[bool | None], address: str) -> Json:
+    def wrapped(self, entry: Json, value: bool | None, values: Sequence[bool | None], address: Address) -> Json:
         """What only a wrapper says."""
         if True in values and entry["class_name"] == "TimeDistributed" and _has_batch_norm(entry["config"]["layer"]):
             raise SettingError(
                 "is called with training=True and holds a batch norm, which Keras 2 gives the statistics of all steps "
                 "and Keras 3 those of one",
-                address=f"layer {quoted(address)} (class TimeDistributed)",
+                address=f"layer {_shown(address)} (class TimeDistributed)",
             )
         shown = " and ".join(sorted({"without it" if one is None else f"training={one}" for one in values}))
         if not self.wrap:
             if True in values:
                 raise SettingError(
                     f"is called with {shown}, which Keras's own layers cannot say in Keras 3",
-                    address=f"layer {quoted(address)} (class {quoted(entry['class_name'])})",
+                    address=f"layer {_shown(address)} (class {quoted(entry['class_name'])})",
                     hint="Use --target layer",
                 )
             self.unlike_in_training.append(address)
@@ -256,19 +309,101 @@ class _Fixing:
             **outside,
         }
 
+    # a batch norm in Keras's own layers
+
+    def can_be_drawn(self, entry: Json, address: Address) -> bool:
+        """Whether a batch norm can be said with operations and a layer that multiplies by gamma and adds beta."""
+        config, (shape, *_) = entry["config"], (*self.shapes.get(address, []), None)
+        plain = entry["class_name"] == "BatchNormalization" and not config.get("renorm") and shape is not None
+        axis = config.get("axis", -1)
+        last = shape is not None and isinstance(axis, int) and axis % len(shape) == len(shape) - 1
+        whole = last and "16" not in str(config.get("dtype"))
+        if not config.get("scale", True):
+            return plain and whole and not config.get("center", True)
+        return plain and whole and self.channels((*address, "gamma")) is not None
+
+    def with_drawn(self, model: Json, address: Address) -> Json:
+        """The model with what stands for its batch norms."""
+        names = {here[-1] for here in self.drawn if here[:-1] == address}
+        if not names:
+            return model
+        functional = model if is_functional(model) else functional_of(model)
+        assert functional is not None  # `_may_be_drawn`
+
+        def build(drawing: Drawing, layer: Json, arguments: Sequence[Any], keywords: Json, name: str) -> Outputs:
+            return [self.norm(drawing, layer, arguments[0], (*address, name))]
+
+        return replace_layers(functional, lambda layer: name_of(layer) in names, build)
+
+    def norm(self, drawing: Drawing, layer: Json, x: Any, address: Address) -> Any:
+        """A batch norm with the batch's statistics, or with those that it has and keeps."""
+        config, name = layer["config"], address[-1]
+        (shape, *_) = self.shapes[address]
+        rank = len(shape or ())
+        if self.drawn[address]:
+            axes = list(range(rank - 1))
+            mean = drawing.operation("numpy.Mean", x, name=f"{name}_mean", axis=axes, keepdims=True)
+            variance = drawing.operation("numpy.Var", x, name=f"{name}_variance", axis=axes, keepdims=True)
+            wide = drawing.operation("numpy.Add", variance, config.get("epsilon", 1e-3), name=f"{name}_wide")
+            factor = drawing.operation("math.Rsqrt", wide, name=f"{name}_factor")
+            x = drawing.operation("numpy.Subtract", x, mean, name=f"{name}_centered")
+            x = drawing.operation("numpy.Multiply", x, factor, name=f"{name}_normalized")
+            self.idle |= {(*address, statistic) for statistic in ("moving_mean", "moving_variance")}
+            self.note(address, "called with training=True: it is computed from the batch's statistics by operations")
+        else:
+            kept = {
+                key: value
+                for key, value in config.items()
+                if key != "name" and key.partition("_")[0] not in ("gamma", "beta")
+            }
+            kept |= {"center": False, "scale": False, "trainable": False}
+            x = drawing.layer("BatchNormalization", x, name, **kept)
+            self.note(address, "called with training=False: its statistics stay, and gamma and beta stand behind it")
+        if not config.get("scale", True):
+            return x
+        letters = "abcdefgh"[:rank]
+        channels = self.channels((*address, "gamma"))
+        after = f"{name}_gamma_and_beta"
+        own: Json = {
+            "equation": f"{letters},{letters[-1]}->{letters}",
+            "output_shape": [*[None] * (rank - 2), channels],
+            "bias_axes": letters[-1] if config.get("center", True) else None,
+            **{key: config[key] for key in ("trainable", "dtype") if key in config},
+        }
+        for old, new in (("gamma", "kernel"), ("beta", "bias")):
+            if old == "gamma" or config.get("center", True):
+                for kind in ("initializer", "regularizer", "constraint"):
+                    if config.get(f"{old}_{kind}") is not None:
+                        own[f"{new}_{kind}"] = config[f"{old}_{kind}"]
+        x = drawing.layer("EinsumDense", x, after, **own)
+        drawn = history(x)[0]
+        self.places[*address, "gamma"] = (*address[:-1], drawn, "kernel")
+        if config.get("center", True):
+            self.places[*address, "beta"] = (*address[:-1], drawn, "bias")
+        return x
+
     def differences(self) -> list[str]:
         """What a training step of the new file does otherwise, in one warning."""
         if not self.unlike_in_training:
             return []
-        names = ", ".join(quoted(address) for address in self.unlike_in_training[:3])
+        names = ", ".join(map(_shown, self.unlike_in_training[:3]))
         more = len(self.unlike_in_training) - 3
         return [
             f"called with training=False in Keras 2: {names}{f' and {more} more' if more > 0 else ''}. Predictions are "
             "the same, but training goes on differently, for Keras 3 replaces the argument; --target layer keeps it"
         ]
 
-    def note(self, address: str, sentence: str) -> None:
-        self.repairs.append(Repair(address, "training-argument", sentence))
+    def note(self, address: Address, sentence: str) -> None:
+        self.repairs.append(Repair("/".join(address), "training-argument", sentence))
+
+
+def _shown(address: Address) -> str:
+    return quoted("/".join(address))
+
+
+def _may_be_drawn(model: Json) -> bool:
+    """Whether a model can hold operations: a functional one, or a Sequential that can be written as one."""
+    return is_functional(model) or functional_of(model) is not None
 
 
 def _without_arguments(entry: Json) -> Json:

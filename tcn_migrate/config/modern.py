@@ -19,6 +19,7 @@ from tcn_migrate.config.operators import replace_operators
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs import repair_layers
 from tcn_migrate.config.repairs.change import Address, Transform
+from tcn_migrate.config.softmax import replace_masked_softmax
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,9 @@ def repaired(
         from tcn_migrate.config.masks import repair_masks
 
         config, done = repair_masks(config, passes, keras_version, still_passes=still_passes)
+        repairs += done
+    if keras_2:
+        config, done = replace_masked_softmax(config)
         repairs += done
     layers = repair_layers(config, keras_2=keras_2, keras_version=keras_version)
     config, nested = repair_nested_models(with_sizes_of_inputs(layers.config))

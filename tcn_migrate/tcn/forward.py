@@ -48,9 +48,17 @@ def convolve(x: Array, kernel: Array, bias: Array, dilation_rate: int, padding: 
     return y
 
 
-def normalize(y: Array, norm: Mapping[str, Array]) -> Array:
-    """A batch norm at inference, or a layer norm over the features; the variables tell which."""
-    if "moving_mean" in norm:
+def normalize(y: Array, norm: Mapping[str, Array], *, of_the_batch: bool = False) -> Array:
+    """A batch norm at inference, or a layer norm over the features; the variables tell which.
+
+    Args:
+        y: (batch, time, features).
+        norm: its variables by name.
+        of_the_batch: it is a batch norm with the statistics of this batch.
+    """
+    if of_the_batch:
+        mean, variance = y.mean(axis=(0, 1)), y.var(axis=(0, 1))
+    elif "moving_mean" in norm:
         mean, variance = norm["moving_mean"], norm["moving_variance"]
     else:
         mean, variance = y.mean(axis=-1, keepdims=True), y.var(axis=-1, keepdims=True)
@@ -75,6 +83,8 @@ def forward(
     generation: Generation,
     arrays: Mapping[Address, np.ndarray[Any, Any]],
     x: np.ndarray[Any, Any],
+    *,
+    of_the_batch: bool = False,
 ) -> Array:
     """The output of one TCN.
 
@@ -85,6 +95,7 @@ def forward(
             `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution. Under weight norm a
             convolution has `v` and `g` in the place of `kernel`.
         x: (batch, time, features).
+        of_the_batch: its batch norms compute with the statistics of this batch.
 
     Returns:
         (batch, time, filters) with `return_sequences`, else (batch, filters).
@@ -108,7 +119,7 @@ def forward(
         for slot in (0, 1):
             weights, norm = part(block, f"conv1D_{slot}"), part(block, f"norm_{slot}")
             branch = convolve(branch, kernel_of(weights), weights["bias"], dilation_rate, settings.padding)
-            branch = inside(normalize(branch, norm) if norm else branch)
+            branch = inside(normalize(branch, norm, of_the_batch=of_the_batch) if norm else branch)
         if generation.before_sum:
             branch = activation(branch)
         skips.append(branch)

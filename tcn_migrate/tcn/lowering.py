@@ -39,10 +39,12 @@ class Lowered:
     Attributes:
         places: new addresses by old ones: of variables, and of the TCNs themselves where they moved.
         idle: old addresses of variables that never reach the output and so have no place.
+        unused: old addresses of statistics that nothing is computed from, since those of each batch are.
     """
 
     places: dict[Address, Address] = field(default_factory=dict)
     idle: set[Address] = field(default_factory=set)
+    unused: set[Address] = field(default_factory=set)
 
 
 def lower_tcns(model: Json, readings: Mapping[Address, TCNReading], *, keras: int) -> tuple[Json, Lowered]:

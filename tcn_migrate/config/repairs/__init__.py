@@ -25,10 +25,17 @@ from tcn_migrate.config.repairs.hard_sigmoid import (
     hard_sigmoid_of_a_kernel,
     hard_sigmoid_of_gates,
 )
-from tcn_migrate.config.repairs.recurrent import constants, reset_after, states_in_a_call, time_major
+from tcn_migrate.config.repairs.recurrent import (
+    constants,
+    constants_in_a_call,
+    reset_after,
+    states_in_a_call,
+    time_major,
+)
 from tcn_migrate.config.repairs.renamed import (
     category_encoding,
     list_of_one_axis,
+    merge_of_one,
     names_of_functions,
     slope_of_leaky_relu,
 )
@@ -60,12 +67,14 @@ INDEX: tuple[LayerRepair, ...] = (
     list_of_one_axis,
     slope_of_leaky_relu,
     category_encoding,
+    merge_of_one,
     names_of_functions,
     activation_layer_as_function,
     time_major,
     constants,
     reset_after,
     states_in_a_call,
+    constants_in_a_call,
     causal_attention,
     shapes_of_heads,
     hard_sigmoid_of_a_kernel,

@@ -89,5 +89,44 @@ def _one_input(call: Json) -> Json:
     return {"args": [first], "kwargs": {**call["kwargs"], **keywords}}
 
 
+def constants_in_a_call(entry: Json) -> Change | None:
+    """A mask or initial states that are numbers in the file, as arrays: Keras 3 takes lists for several tensors.
+
+    Since: TensorFlow 2.4 to 2.15 store a constant among the arguments of a call as a list.
+    Issue: "'list' object has no attribute 'dtype'" at the first prediction.
+
+    Raises:
+        SettingError: the numbers make no array.
+    """
+    if entry["class_name"] not in RECURRENT | {"Bidirectional", "TimeDistributed", "GlobalAveragePooling1D"}:
+        return None
+    calls = entry.get("inbound_nodes", [])
+    made = [
+        {**call, "kwargs": {key: _array(key, item, entry) for key, item in call["kwargs"].items()}} for call in calls
+    ]
+    if made == calls:
+        return None
+    return Change({**entry, "inbound_nodes": made}, "numbers among its arguments are arrays")
+
+
+def _array(key: str, value: Any, entry: Json) -> Any:
+    """An argument in which lists of numbers are arrays; several states stay a list."""
+    if key not in ("mask", "initial_state") or not isinstance(value, list):
+        return value
+    if key == "initial_state" and not _is_matrix(value):
+        return [_array(key, item, entry) if not is_tensor(item) else item for item in value]
+    if not _is_matrix(value):
+        raise SettingError(f"its argument {key} is neither a tensor nor numbers in rows", address=_where(entry))
+    return {"class_name": "__numpy__", "config": {"value": value, "dtype": "bool" if key == "mask" else "float32"}}
+
+
+def _is_matrix(value: Any) -> bool:
+    """Rows of numbers, all of one length."""
+    if not isinstance(value, list) or not value or not all(isinstance(row, list) for row in value):
+        return False
+    numbers = [item for row in value for item in row]
+    return len({len(row) for row in value}) == 1 and all(isinstance(item, bool | int | float) for item in numbers)
+
+
 def _where(entry: Json) -> str:
     return f"layer {quoted(entry['config'].get('name'))}"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.activations import FORMER_NAMES, OPERATIONS, operation
+from tcn_migrate.config.operations import is_tensor
 from tcn_migrate.config.repairs.change import Change, with_config
+
+MERGES = frozenset(["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply"])
 
 
 def list_of_one_axis(entry: Json) -> Change | None:
@@ -50,6 +55,25 @@ def names_of_functions(entry: Json) -> Change | None:
     if not found:
         return None
     return Change(with_config(entry, **found), "its activation was stored by a name that only TensorFlow knows")
+
+
+def merge_of_one(entry: Json) -> Change | None:
+    """A merge of one tensor, which Keras 2 stores as a call on the tensor, and not on a list of one.
+
+    Since: all of Keras 2 (a merge of one tensor works from TensorFlow 2.8 on); Keras 3 wants the list.
+    Issue: "A `Concatenate` layer should be called on a list of at least 1 input".
+    """
+    if entry["class_name"] not in MERGES or entry["module"] != "keras.layers":  # operations share these names
+        return None
+    stored = entry.get("inbound_nodes", [])
+    calls = [{**call, "args": [_listed(one) for one in call["args"]]} for call in stored]
+    if calls == stored:
+        return None
+    return Change({**entry, "inbound_nodes": calls}, "it merges one tensor, which has to be in a list")
+
+
+def _listed(argument: Any) -> Any:
+    return [argument] if is_tensor(argument) else argument
 
 
 def category_encoding(entry: Json) -> Change | None:
