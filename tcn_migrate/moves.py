@@ -104,6 +104,7 @@ class Plan:
         states: what the norms look like, a sentence for each norm that is not complete and sound.
         warnings: what the user should know.
         compile_config: the carried training configuration, or None.
+        tcn_paths: the path, in the new file's weight store, of the layer or model that computes each TCN.
         places: where a variable of a TCN lies in the new model, by its address, if not there (target "plain").
         optimizer: how each variable of the optimizer gets its values, none if training starts anew.
         loads_already: an unmodified keras-tcn 3.5.5 or later (or Keras alone, without a TCN) loads the source itself.
@@ -118,6 +119,7 @@ class Plan:
     repairs: tuple[Repair, ...]
     tcns: Mapping[Address, TCNReading]
     warnings: tuple[str, ...]
+    tcn_paths: Mapping[Address, str]
     compile_config: Json | None = None
     places: Mapping[Address, Address] = field(default_factory=dict)
     optimizer: tuple[Move, ...] = ()

@@ -121,6 +121,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     check_features(stored, located.arrays, {a: r.input_width for a, r in readings.items()})
     custom = target.custom_layers(config, choices.custom_classes, derived)
     moves, missing = make_moves(config, located, readings, modern, lowered, custom)
+    paths = target.layer_paths(config)
     config, renamed = legal_names(config)
     places = {
         address: moved(lowered.places.get(address, address), renamed)
@@ -147,6 +148,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         repairs=tuple(modern.repairs),
         tcns=readings,
         warnings=tuple(dict.fromkeys((*warnings, *training.warnings))),
+        tcn_paths={address: paths[lowered.places.get(address, address)] for address in readings},
         compile_config=training.compile_config,
         places=places,
         optimizer=training.moves,

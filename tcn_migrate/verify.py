@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from tcn_migrate.config.fixed_training import FIXED_TRAINING
 from tcn_migrate.errors import VerificationError, quoted
 from tcn_migrate.moves import Plan
 from tcn_migrate.naming import store
@@ -185,13 +184,16 @@ def compile_model(model: Any, plan: Plan) -> None:
 def compare_variables(model: Any, plan: Plan) -> tuple[int, int]:
     """Counts the variables that are the source's bits, and those that are the plan's product of several arrays."""
     exact = recomputed = 0
-    held: dict[Address, dict[str, Any]] = {}
+    held: dict[int, dict[str, Any]] = {}
+    compared: set[tuple[int, str]] = set()
     for move in plan.moves:
-        place, number = _owner(plan.places.get(move.address, move.address), move.target)
-        if place not in held:
-            held[place] = {}
-            layer_at(model, place).save_own_variables(held[place])
-        value = held[place].get(number)
+        path, _, number = move.target.rpartition("/vars/")
+        layer = layer_at(model, path)
+        if id(layer) not in held:
+            held[id(layer)] = {}
+            layer.save_own_variables(held[id(layer)])
+        value = held[id(layer)].get(number)
+        compared.add((id(layer), number))
         wanted = move.values()
         got = None if value is None else np.asarray(value)
         if got is None or got.shape != wanted.shape or not _same_bits(got, wanted):
@@ -202,20 +204,11 @@ def compare_variables(model: Any, plan: Plan) -> tuple[int, int]:
             )
         exact, recomputed = exact + (move.grade == "copied"), recomputed + (move.grade != "copied")
     count = sum(1 for v in model.variables if "seed" not in v.path.rpartition("/")[2])
-    unique = len({_owner(plan.places.get(m.address, m.address), m.target) for m in plan.moves})
-    if count > unique:
+    if count > len(compared):
         raise VerificationError(
-            "the new model has variables that nothing was copied into", expected=len(plan.moves), found=count
+            "the new model has variables that nothing was copied into", expected=len(compared), found=count
         )
     return exact, recomputed
-
-
-def _owner(address: Address, target: str) -> tuple[Address, str]:
-    """The layer that owns a variable, and the variable's number among its own."""
-    number = target.rpartition("/")[2]
-    if "vars" in address:  # a layer of the user's own, whose variables have no names here
-        return address[: address.index("vars")], number
-    return address[:-1], number
 
 
 def _same_bits(got: Any, wanted: Any) -> bool:
@@ -239,29 +232,32 @@ def _difference(got: Any, wanted: Any) -> str:
     return f"a largest difference of {float(np.max(np.abs(got.astype(np.float64) - wanted.astype(np.float64)))):.3g}"
 
 
-def layer_at(model: Any, address: Address) -> Any:
-    """The live layer at an address."""
+def layer_at(model: Any, path: str) -> Any:
+    """The live layer at a path of Keras's weight store.
+
+    The path is followed as Keras follows it when it loads: by attributes, and by the classes of what a container holds.
+    No layer's name is part of it, so that none can be taken for something else.
+
+    Args:
+        model: the loaded model.
+        path: such as `layers/tcn/residual_block_0/conv1D_0`.
+
+    Raises:
+        VerificationError: there is no layer.
+    """
     here = model
-    for name in address:
-        here = _inside(here, name)
+    for part in path.split("/"):
+        if isinstance(here, dict):
+            here = list(here.values())
+        if isinstance(here, list | tuple | set):
+            found = list(here)
+            keys = store.keys([{"class_name": type(item).__name__} for item in found])
+            here = dict(zip(keys, found, strict=True)).get(part)
+        else:
+            here = getattr(here, part, None)
         if here is None:
-            raise VerificationError("the new model has no such layer", address=spoken(address))
-        if type(here).__name__ == FIXED_TRAINING:  # no part of an address
-            here = here.layer
+            raise VerificationError("the new model has no such layer", address=quoted(path))
     return here
-
-
-def _inside(here: Any, name: str) -> Any:
-    """A layer of a model, a norm of a block, an item of a list, or a part under its attribute."""
-    if isinstance(here, list | tuple):
-        keys = store.keys([{"class_name": type(item).__name__} for item in here])
-        return dict(zip(keys, here, strict=True)).get(name)
-    for layer in here.layers if hasattr(here, "get_layer") else ():
-        if layer.name == name:
-            return layer
-    if name in ("norm_0", "norm_1") and hasattr(here, "norms"):
-        return here.norms[int(name[-1])]
-    return getattr(here, name, None) if hasattr(here, name) else getattr(here, f"_{name}", None)
 
 
 def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
@@ -270,7 +266,7 @@ def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
     Raises:
         VerificationError: it is more than rounding.
     """
-    layer, name = layer_at(model, plan.places.get(reading.address, reading.address)), spoken(reading.address)
+    layer, name = layer_at(model, plan.tcn_paths[reading.address]), spoken(reading.address)
     recovered = {
         m.address[len(reading.address) :]: m.values()
         for m in plan.moves

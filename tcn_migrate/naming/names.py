@@ -41,9 +41,12 @@ def everything(node: Node | None, scopes: tuple[str, ...] = ()) -> Place:
     return tuple(here)
 
 
-def _within(place: Place, scope: str) -> Place:
-    """The arrays whose name begins with `scope`, without it."""
-    return tuple(Named(n.scopes[1:], n.variable, n.array) for n in place if n.scopes[:1] == (scope,))
+def _within(place: Place, name: str) -> Place:
+    """The arrays whose name begins with a layer's name, without it; a "/" in the name divides scopes, too."""
+    scopes = tuple(name.split("/"))
+    return tuple(
+        Named(n.scopes[len(scopes) :], n.variable, n.array) for n in place if n.scopes[: len(scopes)] == scopes
+    )
 
 
 def top_layers(model: Json, root: Node, owns_arrays: Callable[[Json], bool]) -> Iterator[tuple[Json, Place]]:
@@ -54,7 +57,8 @@ def top_layers(model: Json, root: Node, owns_arrays: Callable[[Json], bool]) -> 
         if not is_model(entry):
             inside = _within(place, name)
             # Parts that Keras builds without the layer's scope (Normalization's `mean:0`) have no name in front.
-            place = inside + tuple(n for n in place if n.scopes[:1] != (name,))
+            named = {n.array.name for n in inside}
+            place = inside + tuple(n for n in place if n.array.name not in named)
         yield entry, place
 
 

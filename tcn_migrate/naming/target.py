@@ -57,17 +57,27 @@ def custom_layers(
     return found
 
 
+def layer_paths(model: Json) -> dict[Address, str]:
+    """The store's path of every layer of a config in normal form, of layers inside layers too, by address."""
+    return {address: path for address, _, path in _layers((), model, "")}
+
+
 def _layers(address: Address, model: Json, prefix: str) -> Iterator[tuple[Address, Json, str]]:
     entries = layers_of(model)
     for entry, key in zip(entries, store.keys(entries), strict=True):
-        if key is None:
-            continue
-        here, path = (*address, name_of(entry)), f"{prefix}layers/{key}"
-        entry, fixed = unwrapped(entry)
-        path = f"{path}/layer" if fixed else path
-        yield here, entry, path
-        if is_model(entry):
-            yield from _layers(here, entry, f"{path}/")
+        if key is not None:
+            inside, fixed = unwrapped(entry)
+            path = f"{prefix}layers/{key}{'/layer' if fixed else ''}"
+            yield from _with_parts((*address, name_of(entry)), inside, path)
+
+
+def _with_parts(address: Address, entry: Json, path: str) -> Iterator[tuple[Address, Json, str]]:
+    yield address, entry, path
+    if is_model(entry):
+        yield from _layers(address, entry, f"{path}/")
+    elif not is_tcn(entry):
+        for part in classes.parts(class_of(entry), entry.get("config") or {}):
+            yield from _with_parts((*address, part.role), part.entry, f"{path}/{part.role}")
 
 
 def _model(address: Address, model: Json, prefix: str) -> Iterator[tuple[Address, str]]:

@@ -85,7 +85,7 @@ def recover(
         path = Path(folder) / "provisional.keras"
         write_keras(plan.filled(fresh, "initialized"), path)
         model = load(path, custom_objects)
-        live = {norm: layer_at(model, _place(plan, norm)) for norm in _all_norms(plan)}
+        live = {norm: layer_at(model, path) for norm, path in _norm_paths(plan).items()}
         names = [tensor.name for tensor in model.inputs]
         shapes = [tuple(tensor.shape) for tensor in model.inputs]
         if means.reference is not None:
@@ -225,22 +225,17 @@ def _measured(
     return plan, Recovery("measured", norms, tuple(sentences), disagreement=found.disagreement)
 
 
-def _all_norms(plan: Plan) -> list[Address]:
-    return list(dict.fromkeys(a[:-1] for a in [*(m.address for m in plan.moves), *plan.missing] if _is_norm(plan, a)))
-
-
-def _is_norm(plan: Plan, address: Address) -> bool:
-    return (
-        address[-2].startswith("norm_") and any(address[: len(tcn)] == tcn for tcn in plan.tcns)
-        if len(address) > 2
-        else False
-    )
-
-
-def _place(plan: Plan, norm: Address) -> Address:
-    """Where a norm's layer is in the new model: under target "plain" not at its address."""
-    place = plan.places.get((*norm, "gamma"))
-    return norm if place is None else place[:-1]
+def _norm_paths(plan: Plan) -> dict[Address, str]:
+    """The path of every norm of a TCN in the new file's weight store."""
+    targets = {move.address: move.target for move in plan.moves} | {a: path for a, (path, _) in plan.missing.items()}
+    return {
+        norm: targets[*norm, "gamma"].rpartition("/vars/")[0]
+        for tcn, reading in plan.tcns.items()
+        if reading.norm is not None
+        for k in range(reading.settings.blocks)
+        for slot in (0, 1)
+        if (*(norm := (*tcn, f"residual_block_{k}", f"norm_{slot}")), "gamma") in targets
+    }
 
 
 def _listed(norms: Sequence[Address]) -> str:

@@ -7,7 +7,7 @@ file, on every backend, in safe mode; `config.operations` says what that exclude
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,11 +58,11 @@ def lower_tcns(model: Json, readings: Mapping[Address, TCNReading], *, keras: in
     Raises:
         MigrationError: a TCN inside a wrapper of which no built-in layers compute the same.
     """
-    wrapped = [address for address in readings if address[-1].endswith("layer")]
-    if wrapped and _makes_masks(model):
+    wrapper = next(_wrappers((), model), None)
+    if wrapper is not None and _makes_masks(model):
         raise MigrationError(
             "a TCN in a wrapper, which passes masks on, in a model with masks cannot be said in Keras's own layers",
-            address=spoken(wrapped[0][:-1]),
+            address=spoken(wrapper),
             hint=_OTHER_TARGET,
         )
     for address, reading in readings.items():
@@ -74,6 +74,18 @@ def lower_tcns(model: Json, readings: Mapping[Address, TCNReading], *, keras: in
             )
     lowered = Lowered()
     return _model(model, (), readings, lowered), lowered
+
+
+def _wrappers(address: Address, model: Json) -> Iterator[Address]:
+    """The layers that hold a TCN as their inner layer."""
+    for entry in layers_of(model):
+        here, inner = (*address, name_of(entry)), (entry.get("config") or {}).get("layer")
+        if is_model(entry):
+            yield from _wrappers(here, entry)
+        elif isinstance(inner, dict) and is_tcn(inner):
+            yield here
+        elif isinstance(inner, dict) and is_model(inner):
+            yield from _wrappers((*here, "layer"), inner)
 
 
 def _makes_masks(entry: Json) -> bool:
