@@ -97,7 +97,7 @@ def compare_predictions(
     Raises:
         MigrationError: a file cannot be read, or the recordings do not fit the model.
     """
-    from tcn_migrate.verify import load, no_larger_than
+    from tcn_migrate.verify import check_size, load
     from tcn_migrate.write import write_keras
 
     check_source(new, max_bytes)
@@ -109,8 +109,8 @@ def compare_predictions(
         with tempfile.TemporaryDirectory(prefix="tcn-migrate-") as folder, open_checkpoint(new) as checkpoint:
             own = Path(folder) / "model.keras"
             write_keras(_as_it_is(checkpoint, planned), own)
-            with no_larger_than(planned):
-                model = load(own, custom_objects, target=target)
+            check_size(planned, custom_objects)
+            model = load(own, custom_objects, target=target)
         names = [tensor.name for tensor in model.inputs]
         shapes = [tuple(tensor.shape) for tensor in model.inputs]
         inputs, wanted = read_recorded(golden, names, shapes, len(model.outputs))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tcn_migrate.budget import DEFAULT_BYTES, beyond
 from tcn_migrate.checkpoint import Json, StoredArray
@@ -16,6 +16,8 @@ LARGEST_EXPANSION = 50
 """All arrays together may be this many times larger than the source, once they are above 64 MiB. Trained weights hardly
 shrink at all when they are compressed."""
 MOST_UNROLLED = 2_000
+MOST_STATES = 1 << 24
+"""Numbers that the states of one stateful layer may have: 16 384 samples of 1 024 units."""
 _ITEMSIZE = {"float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "uint64": 8}
 
 
@@ -55,11 +57,12 @@ def check_features(model: Json, arrays: Mapping[Address, StoredArray], tcn_width
 
     Raises:
         NamingError: they do not agree.
-        SettingError: a recurrent layer that Keras would unroll for ever.
+        SettingError: a recurrent layer that Keras would unroll for ever, or whose states would fill the memory.
     """
     shapes = input_shapes(model).layers
     for address, entry in layers_with_features(model):
         _check_unrolled(address, entry, shapes.get(address, []))
+        _check_states(address, entry, shapes.get(address, []))
         made_for = tcn_widths.get(address)
         if made_for is None:
             here = address
@@ -88,3 +91,32 @@ def _check_unrolled(address: Address, entry: Json, shapes: list[Shape]) -> None:
         raise SettingError(
             f"unroll = true for {longest} time steps", address=spoken(address), expected=f"at most {MOST_UNROLLED}"
         )
+
+
+def _check_states(address: Address, entry: Json, shapes: list[Shape]) -> None:
+    """A stateful layer keeps a state for each sample of its batch, which no array in the file vouches for."""
+    if not entry["config"].get("stateful"):
+        return
+    width = sum(_state_widths(entry["config"]))
+    for shape in shapes:
+        if shape is None or shape[0] is None:
+            continue
+        places = math.prod(size or 1 for size in shape[2:-1])  # of a convolutional layer: the pixels
+        states = shape[0] * places * width
+        if states > MOST_STATES:
+            raise SettingError(
+                f"stateful = true for a batch of {shape[0]} keeps {states} numbers",
+                address=spoken(address),
+                expected=f"at most {MOST_STATES}",
+            )
+
+
+def _state_widths(config: Json) -> Iterator[int]:
+    """The widths of a recurrent layer and of the cells inside it."""
+    for key, value in config.items():
+        if key in ("units", "filters") and isinstance(value, int):
+            yield value
+        elif isinstance(value, dict):
+            yield from _state_widths(value)
+        elif isinstance(value, list):
+            yield from (width for item in value if isinstance(item, dict) for width in _state_widths(item))

@@ -11,8 +11,10 @@ import copy
 import math
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.tcn.forward import forward
 from tcn_migrate.tcn.reading import TCNReading
+from tcn_migrate.trial_run import run_once
 
 SINGLE_TOLERANCE = 1e-4
 """Largest difference of a TCN's float32 output from the float64 forward pass, as a fraction of its deviation."""
@@ -46,12 +49,14 @@ class Evidence:
         recomputed: how many are the values that the plan made of several arrays, bit for bit.
         tcn_differences: the largest difference of each TCN's output from the forward pass, as a fraction of the
             output's standard deviation.
+        run_on: the shapes of the inputs on which the whole model was run once.
     """
 
     variables: int
     bit_exact: int
     recomputed: int
     tcn_differences: Mapping[Address, float]
+    run_on: tuple[tuple[int, ...], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -59,6 +64,7 @@ class Evidence:
             "bit_exact": self.bit_exact,
             "recomputed": self.recomputed,
             "tcn_differences": {"/".join(a): d for a, d in self.tcn_differences.items()},
+            "run_on": [list(shape) for shape in self.run_on],
         }
 
 
@@ -87,50 +93,64 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None, *, target:
             ) from None
 
 
+_SILENCED = threading.RLock()
+"""What is silenced belongs to the whole process, so one thread at a time silences it."""
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without what backends print while they start: TensorFlow writes to the file descriptor, past Python."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    started = "keras" in sys.modules
-    saved = None if started else os.dup(2)
-    try:
-        if saved is not None:
-            with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), 2)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if saved is not None:
-            os.dup2(saved, 2)
-            os.close(saved)
+    with _SILENCED:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        started = "keras" in sys.modules
+        saved = None if started else os.dup(2)
+        try:
+            if saved is not None:
+                with open(os.devnull, "wb") as nowhere:
+                    os.dup2(nowhere.fileno(), 2)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            if saved is not None:
+                os.dup2(saved, 2)
+                os.close(saved)
 
 
-@contextlib.contextmanager
-def no_larger_than(plan: Plan) -> Iterator[None]:
-    """Lets Keras make variables of no more elements than the plan has values for.
+def check_size(plan: Plan, custom_objects: Mapping[str, Any] | None = None) -> None:
+    """Refuses a config for which Keras would make more variables than the plan has values for.
 
     Keras makes variables of whatever sizes a config implies before it reads the first array. What a config implies is
-    held against the arrays long before; this is for what the tables of this package do not know.
+    compared with the arrays long before; this is for what the tables of this package do not know. The model is built
+    once without values, in a thread of its own: what Keras notes of variables without values belongs to the thread.
+
+    Raises:
+        VerificationError: more than the plan's elements and `MOST_BESIDES`.
     """
     with quiet():
         import keras
-    made = keras.layers.Layer.add_weight
-    left = MOST_BESIDES + sum(math.prod(move.shape) for move in plan.moves)
 
-    def counted(self: Any, *arguments: Any, **settings: Any) -> Any:
-        nonlocal left
-        shape = settings.get("shape", arguments[0] if arguments else None)
-        left -= math.prod(shape if isinstance(shape, list | tuple) else [shape or 1])
-        if left < 0:
-            raise VerificationError(f"layer {quoted(self.name)} asks for variables that the file has no arrays for")
-        return made(self, *arguments, **settings)
+        if plan.target == "layer":
+            import tcn_migrate.tcn.layer  # noqa: F401  registers the layers
+    most = MOST_BESIDES + sum(math.prod(move.shape) for move in plan.moves)
 
-    keras.layers.Layer.add_weight = counted
-    try:
-        yield
-    finally:
-        keras.layers.Layer.add_weight = made
+    def elements() -> int:
+        try:
+            with keras.StatelessScope(initialize_variables=False):
+                config = copy.deepcopy(plan.config)
+                model = keras.saving.deserialize_keras_object(config, custom_objects=dict(custom_objects or {}))
+            return sum(math.prod(variable.shape) for variable in model.variables)
+        except Exception:
+            return 0  # loading fails in the same way, and says why
+
+    with ThreadPoolExecutor(1) as beside:
+        count = beside.submit(elements).result()
+    if count > most:
+        raise VerificationError(
+            "the model asks for variables that the file has no arrays for",
+            expected=f"at most {most} numbers",
+            found=count,
+        )
 
 
 def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = None) -> tuple[Evidence, Any]:
@@ -145,15 +165,16 @@ def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = No
         What was seen, and the loaded model.
 
     Raises:
-        VerificationError: a variable or an output is not the source's.
+        VerificationError: a variable or an output is not the source's, or the model cannot predict.
     """
-    with no_larger_than(plan):
-        model = load(path, custom_objects, target=plan.target)
+    check_size(plan, custom_objects)
+    model = load(path, custom_objects, target=plan.target)
     exact, recomputed = compare_variables(model, plan)
     with quiet():
         differences = {address: compare_tcn(model, reading, plan) for address, reading in plan.tcns.items()}
+        run_on = run_once(model)
         compile_model(model, plan)
-    return Evidence(exact + recomputed, exact, recomputed, differences), model
+    return Evidence(exact + recomputed, exact, recomputed, differences, run_on), model
 
 
 def compile_model(model: Any, plan: Plan) -> None:

@@ -156,6 +156,7 @@ def migrated(outcome: Any) -> None:
         if evidence.tcn_differences:
             worst = max(evidence.tcn_differences.values())
             text += f"; TCN outputs agree to {worst:.1g} standard deviations"
+        text += "; the whole model was run once"
         line(text, fg="green")
     if outcome.agreement is not None:
         line(f"  {outcome.agreement}", fg="green")

@@ -18,7 +18,7 @@ from tcn_migrate.recovery.data import Batch, numeric
 from tcn_migrate.recovery.decide import Means
 from tcn_migrate.recovery.diagnose import INITIAL, STATISTICS, Loss
 from tcn_migrate.recovery.files import is_files, read_inputs, read_recorded
-from tcn_migrate.verify import layer_at, load, quiet
+from tcn_migrate.verify import check_size, layer_at, load, quiet
 from tcn_migrate.write import write_keras
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ def recover(
     with tempfile.TemporaryDirectory(prefix="tcn-migrate-") as folder, quiet():
         path = Path(folder) / "provisional.keras"
         write_keras(plan.filled(fresh, "initialized"), path)
-        model = load(path, custom_objects)
+        check_size(plan, custom_objects)
+        model = load(path, custom_objects, target=plan.target)
         live = {norm: layer_at(model, path) for norm, path in _norm_paths(plan).items()}
         names = [tensor.name for tensor in model.inputs]
         shapes = [tuple(tensor.shape) for tensor in model.inputs]

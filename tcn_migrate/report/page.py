@@ -133,6 +133,7 @@ def migrated(outcome: Outcome) -> Document:
                 f"{evidence.recomputed} are bit for bit the values computed for them: folded, rescaled, reordered "
                 "or recovered."
             )
+        proof.append("The whole model was run once, on drawn inputs.")
         differences = [(spoken(a), f"{value:.2g}") for a, value in evidence.tcn_differences.items()]
     if recovery is not None and recovery.held_back is not None:
         proof.append(f"Predictions held back from the fit differ by {recovery.held_back:.1e} standard deviations.")
