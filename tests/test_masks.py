@@ -343,3 +343,15 @@ def test_the_installed_keras_passes_masks_as_the_rules_say() -> None:
         x._keras_mask = keras.ops.convert_to_tensor(np.ones(shape[:-1], bool))
         y = getattr(keras.layers, name)(*settings.get(name, more.get(name, ())))(x)
         assert (getattr(y, "_keras_mask", None) is not None) == (name in names), name
+
+
+def test_a_mask_that_is_numbers_in_the_file_is_given_to_those_behind_the_layer_that_it_was_given_to() -> None:
+    """Keras 3.8 does not pass on a mask that was given."""
+    rnn = lstm("rnn", {"args": [tensor("x")], "kwargs": {"mask": [[True, False]]}})
+    config = model(source(), rnn, layer("GlobalAveragePooling1D", "mean", tensor("rnn")))
+
+    made, _ = repair_masks(config, lambda entry: False, "2.15.0")
+
+    mean = next(entry for entry in made["config"]["layers"] if entry["name"] == "mean")
+    wanted = {"class_name": "__numpy__", "config": {"value": [[True, False]], "dtype": "bool"}}
+    assert mean["inbound_nodes"][0]["kwargs"] == {"mask": wanted}

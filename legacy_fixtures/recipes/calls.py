@@ -55,7 +55,7 @@ def norms_in_a_model(name, value=None):
     return keras.Model(i, L.Conv1D(3, 2)(L.BatchNormalization()(x)), name=name)
 
 
-@case("training=True in calls of a batch norm, a TCN, a nested model, inside of one, and of a shared layer", trained=True)
+@case("training=True in calls of a batch norm, a TCN, a nested model, inside of one, and of a shared layer", trained=True, plain="refuse")
 def training_true():
     i = keras.Input(SERIES)
     shared = L.BatchNormalization(name="shared")

@@ -176,6 +176,8 @@ def activation_named(name: Any) -> Any:
 
     An activation may also be a layer without variables, or an operation, in its serialized form.
     """
+    if isinstance(name, dict):  # which `keras.activations.get` cannot read in Keras 3.8
+        return keras.saving.deserialize_keras_object(name)
     return keras2_hard_sigmoid if name == "keras2_hard_sigmoid" else keras.activations.get(name)
 
 

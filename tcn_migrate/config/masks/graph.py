@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -153,6 +154,8 @@ class Graph:
         given = list(references(call.kwargs.get("mask")))
         if given:
             return self.masks.number("given", history(given[0]))
+        if isinstance(call.kwargs.get("mask"), list):
+            return self.masks.number("constant", json.dumps(call.kwargs["mask"]))
         if not call.inputs:
             return None
         place = history(call.inputs[0])

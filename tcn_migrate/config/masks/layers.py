@@ -21,7 +21,12 @@ def visit(graph: Graph, call: Call) -> None:
     if kind == "MultiHeadAttention":
         return attend_with_heads(graph, call)
     old, new = graph.old_of(call.inputs), graph.new_of(call.inputs)
-    if not any(mask is not None for mask in [*old, *new]) and not any(references(call.kwargs.get("mask"))):
+    given = call.kwargs.get("mask")
+    if (
+        not any(mask is not None for mask in [*old, *new])
+        and not any(references(given))
+        and not isinstance(given, list)
+    ):
         return None
     if str(call.layer.get("module", "")).startswith("keras.src.ops"):
         return operate(graph, call)

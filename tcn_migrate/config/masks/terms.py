@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -21,6 +22,7 @@ Term: TypeAlias = tuple[Any, ...]
 ("masking", tensor, value)   any feature differs from the value
 ("embedding", tensor)        the number is not 0
 ("given", tensor)            a tensor that the author gave as the mask
+("constant", text)           numbers in the file, as JSON
 ("input", number)            what the model's input carries
 ("all", masks)               all of a set of masks
 ("joined", parts, axis)      of a Concatenate: ((tensor, mask or None), ...)
@@ -83,6 +85,8 @@ class Masks:
         match self.terms[mask]:
             case ("given", place):
                 return reference_to(*place)
+            case ("constant", text):
+                return {"class_name": "__numpy__", "config": {"value": json.loads(text), "dtype": "bool"}}
             case ("masking", place, value):
                 return draw("numpy.Any", draw("numpy.NotEqual", reference_to(*place), value), axis=-1)
             case ("embedding", place):
