@@ -128,15 +128,14 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         for address in (*lowered.places, *(move.address for move in moves), *readings)
         if address in lowered.places or moved(address, renamed) != address
     }
-    training = Carried()
-    if not choices.drop_optimizer:
-        training = carry(checkpoint, stored, config, readings, moves, places, version)
+    carried = carry(checkpoint, stored, config, readings, moves, places, version)
+    training = Carried() if choices.drop_optimizer else carried
     check_arrays(
         (array for move in (*moves, *training.moves) for array in move.sources),
         source_bytes(Path(checkpoint.origin.path)),
         choices.max_bytes,
     )
-    carried = {array.name for move in training.moves for array in move.sources}
+    slots = {array.name for move in training.moves for array in move.sources}
     ignored = account(checkpoint, located, readings, lowered)
     return Plan(
         origin=replace(checkpoint.origin, keras_version=version),
@@ -144,7 +143,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         config=config,
         moves=tuple(moves),
         missing=missing,
-        ignored={name: reason for name, reason in ignored.items() if name not in carried},
+        ignored={name: reason for name, reason in ignored.items() if name not in slots},
         repairs=tuple(modern.repairs),
         tcns=readings,
         warnings=tuple(dict.fromkeys((*warnings, *training.warnings))),
@@ -152,7 +151,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         compile_config=training.compile_config,
         places=places,
         optimizer=training.moves,
-        loads_already=loads_already(checkpoint, stored, located, readings, modern),
+        loads_already=not carried.warnings and loads_already(checkpoint, stored, located, readings, modern),
     )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+import tcn_migrate
 from tcn_migrate.cli.main import main
 from tcn_migrate.inspection import ALREADY, inspect
 from tests.cases import case
@@ -40,8 +44,37 @@ def test_a_healthy_file_is_still_emitted_in_the_wanted_target(target: str, tmp_p
     done = CliRunner().invoke(main, [str(case(HEALTHY[0]).source), str(new), "--target", target])
 
     assert done.exit_code == 0
-    assert ALREADY in done.output
+    assert ALREADY not in done.output  # while something is being done
     assert new.exists()
+
+
+def test_plan_says_of_a_healthy_file_that_it_already_loads() -> None:
+    assert ALREADY in CliRunner().invoke(main, ["plan", str(case(HEALTHY[0]).source)]).output
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        {"class_name": "__lambda__", "config": {"value": ["4wEAAAA=", None, None]}},
+        "a_loss_of_my_own",
+        {"module": "my_module", "class_name": "MyLoss", "config": {}, "registered_name": "MyLoss"},
+    ],
+    ids=["code", "a function", "a class"],
+)
+def test_a_file_is_not_called_healthy_for_a_loss_that_keras_does_not_load(loss: Any, tmp_path: Path) -> None:
+    """Keras refuses the code of a lambda, and cannot find what is not its own."""
+    source = case("training/adam-zip-k315-357").source
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(tmp_path / "old.keras", "w") as changed:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["compile_config"]["loss"] = loss
+                content = json.dumps(config).encode()
+            changed.writestr(name, content)
+
+    assert inspect(tmp_path / "old.keras")["verdict"] != ALREADY
+    assert not tcn_migrate.plan(tmp_path / "old.keras", drop_optimizer=True).loads_already
 
 
 def test_a_broken_file_is_not_called_healthy_when_it_is_migrated(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ Examples:
 @options.machine
 def command(old: Path, custom_objects: str | None, machine: bool, **settings: Any) -> None:
     """Print every move, fold, repair and ignored array of a migration; nothing is written."""
+    from tcn_migrate.inspection import ALREADY
     from tcn_migrate.migration import plan
     from tcn_migrate.naming.entries import spoken
     from tcn_migrate.outcome import plan_as_json
@@ -41,6 +42,8 @@ def command(old: Path, custom_objects: str | None, machine: bool, **settings: An
             show.as_json(plan_as_json(decided))
         else:
             show.described(decided)
+            if decided.loads_already:
+                show.line(f"  {ALREADY}")
             show.table(
                 "moves",
                 ["variable", "shape", "how", "from", "to"],

@@ -181,10 +181,6 @@ def described(plan: Any) -> None:
         line("  every norm is in the file, under names that its session counted; nothing is lost")
     if not plan.tcns:
         line("  no TCN in it: a plain Keras model")
-    if plan.loads_already:
-        from tcn_migrate.inspection import ALREADY
-
-        line(f"  {ALREADY}")
     for repair in plan.repairs:
         line(f"  repaired {quoted(repair.layer, 40)}: {repair.sentence}")
 
