@@ -64,6 +64,7 @@ def descend(
     start: Array,
     *,
     prior: float = 0.0,
+    centre: Array | None = None,
     steps: int = 60,
     patience: int = PATIENCE,
     stop: Callable[[float], bool] = lambda held_back: False,
@@ -75,28 +76,30 @@ def descend(
 
     Args:
         problem: what is fitted.
-        start: parameters to start from, and to stay near to if there is a prior.
-        prior: weight of the squared distance from the start, beside the sum of squared residuals.
+        start: parameters to start from.
+        prior: weight of the squared distance from the centre, beside the sum of squared residuals.
+        centre: parameters to stay near to if there is a prior; by default the start.
         steps: accepted steps at most.
         patience: steps without a better score after which it ends.
         stop: called with the held-back error after each accepted step; True ends it.
     """
     here = np.array(start, dtype=np.float64)
+    middle = np.array(here if centre is None else centre, dtype=np.float64)
     fitted, held = problem.residuals(here)
-    cost = _cost(fitted, here - start, prior)
+    cost = _cost(fitted, here - middle, prior)
     best = _met(problem, here, fitted, held, ())
     curve, damping, stale = [best.held_back], 1e-2, 0
     while len(curve) <= steps and best.score > EXACT and stale < patience:
         matrix, slope = problem.normal(here)
         matrix[np.diag_indices_from(matrix)] += prior
-        slope = slope + prior * (here - start)
+        slope = slope + prior * (here - middle)
         scale = np.diagonal(matrix) + 1e-6 * max(float(np.mean(np.diagonal(matrix))), 1e-30)
         new = np.inf
         while damping < LARGEST_DAMPING:
             step = _solve(matrix, damping * scale, -slope)
             if step is not None:
                 fitted, held = problem.residuals(here + step)
-                new = _cost(fitted, here + step - start, prior)
+                new = _cost(fitted, here + step - middle, prior)
                 if np.isfinite(new) and new < cost:
                     break
             damping *= 4
