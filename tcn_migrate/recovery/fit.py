@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tcn_migrate.recovery.least_squares import EXACT, Descent, Problem, descend
+from tcn_migrate.recovery.least_squares import EXACT, Descent, Problem, descend, root_mean_square
 from tcn_migrate.recovery.recorded import Recorded
 
 Array = np.ndarray[Any, Any]
@@ -100,8 +100,8 @@ def fit(recorded: Recorded, *, ratio: float, progress: Callable[[float], None] |
 
     plenty = ratio >= PLENTY
     problem = recorded.problem(recorded.fitted, recorded.choosing)
-    if plenty:  # nothing is fitted by chance, so the larger of both errors counts
-        problem = replace(problem, score=max)
+    if plenty:  # nothing is fitted by chance, so both errors count
+        problem = replace(problem, score=recorded.trimmed)
     best, prior = _annealed(problem, recorded.response.start, PRIORS[-1:] if plenty else PRIORS, note)
     if plenty and best.score > STUCK:
         other, strength = _annealed(problem, recorded.response.start, PRIORS, note)
@@ -172,11 +172,16 @@ def _woken(recorded: Recorded, problem: Problem, best: Descent, budget: _Budget)
 def _with_choosing(recorded: Recorded, best: Descent, note: Callable[[float], bool]) -> Descent:
     """The last steps with the samples that chose as well: some may open a channel that no other does.
 
-    Their error stays the one from before.
+    Their error stays the one from before. Where they come out worse than that, the steps are not taken.
     """
-    both = np.sort(np.concatenate([recorded.fitted, recorded.choosing]))
-    problem = replace(recorded.problem(both, both[:0]), score=lambda fitted, choosing: fitted)
+    both = np.concatenate([recorded.fitted, recorded.choosing])
+    none = both[:0]
+    problem = replace(recorded.problem(both, none), score=lambda fitted, choosing: root_mean_square(fitted))
     last = descend(problem, best.parameters, stop=note)
+    residuals, _ = problem.residuals(last.parameters)
+    of_choosing = root_mean_square(residuals.reshape(len(both), -1)[len(recorded.fitted) :])
+    if of_choosing > max(best.held_back, EXACT):
+        return best
     return replace(last, held_back=best.held_back)
 
 

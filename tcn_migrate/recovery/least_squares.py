@@ -31,13 +31,13 @@ class Problem:
     Attributes:
         residuals: of the parameters: residuals of the fitted part and of the held-back part, flat, float64.
         normal: of the parameters: the Jacobian's J'J and J'r over the fitted part, float64.
-        score: of the root mean squares of both parts: what is to become small. The held-back part's alone, unless so
-            much is recorded that nothing can be fitted by chance.
+        score: of the residuals of both parts: what is to become small. By default the root mean square of the held-back
+            part.
     """
 
     residuals: Callable[[Array], tuple[Array, Array]]
     normal: Callable[[Array], tuple[Array, Array]]
-    score: Callable[[float, float], float] = lambda fitted, held_back: held_back
+    score: Callable[[Array, Array], float] = lambda fitted, held_back: root_mean_square(held_back)
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,16 @@ def descend(
 
 
 def _met(problem: Problem, parameters: Array, fitted: Array, held: Array, curve: tuple[float, ...]) -> Descent:
-    one, other = _root_mean_square(fitted), _root_mean_square(held)
-    return Descent(parameters, problem.score(one, other), other, one, curve)
+    score = problem.score(fitted, held)
+    return Descent(parameters, score, root_mean_square(held), root_mean_square(fitted), curve)
 
 
 def _cost(residuals: Array, moved: Array, prior: float) -> float:
     return float(residuals @ residuals + prior * (moved @ moved))
 
 
-def _root_mean_square(residuals: Array) -> float:
+def root_mean_square(residuals: Array) -> float:
+    """The root of the mean of the squares; 0 for nothing."""
     return float(np.sqrt(np.mean(residuals**2))) if residuals.size else 0.0
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tcn_migrate.recovery.least_squares import Problem
+from tcn_migrate.recovery.least_squares import Problem, root_mean_square
 from tcn_migrate.recovery.response import Response
 from tcn_migrate.recovery.rounding import is_single, rounding_of
 
@@ -25,6 +25,11 @@ CHOOSING = 0.1
 
 VERDICT = 0.1
 """Part of the recorded samples that neither the fit nor the choice sees, and that the verdict rests on."""
+
+TRIMMED = 0.01
+"""Part of the fitted samples, those furthest off, that does not count in a score.
+
+A channel that one of them alone opens stays unknown, and is no reason to go on."""
 
 ROWS = 12
 """Rows of the Jacobian a parameter, drawn anew in each step: where a sample has many outputs, some of them will do."""
@@ -174,6 +179,17 @@ class Recorded:
         ends = (self._kind != 0) & ((self.values <= TINIEST) | ((self._kind == 2) & (self.values >= 1 - RESOLUTION)))
         weights: Array = np.where(ends, 0.0, share) / unit
         return weights
+
+    def trimmed(self, residuals: Array, choosing: Array) -> float:
+        """The larger error of both parts, without the few fitted samples that are furthest off.
+
+        Args:
+            residuals: of the fitted samples, flat.
+            choosing: of those that choose, flat.
+        """
+        by_sample = np.sort(np.mean(residuals.reshape(-1, self.values.shape[1]) ** 2, axis=1))
+        kept = by_sample[: len(by_sample) - int(TRIMMED * len(by_sample))]
+        return max(float(np.sqrt(np.mean(kept))), root_mean_square(choosing))
 
     def residuals(self, predicted: Array, samples: Array) -> Array:
         """How far predictions are from what was recorded, in the unit of the fit, (samples, numbers)."""

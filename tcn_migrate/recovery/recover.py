@@ -158,6 +158,11 @@ def _told(found: Refit) -> list[str]:
         sentences.append(f"{found.expected.ratio}: the error is larger than expected, and accepted")
     else:
         sentences.append(f"{found.expected}")
+    if found.astray:
+        sentences.append(
+            f"{found.astray} of the {found.fitted} recordings that were fitted to differ by up to {found.furthest:.1e}"
+            ", as other inputs may: most likely they open a channel that hardly any other opens"
+        )
     if found.rare:
         sentences.append(
             f"{found.rare} of {found.channels} lost channels act on fewer than 3 of the recordings that were fitted "

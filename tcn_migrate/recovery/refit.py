@@ -197,6 +197,10 @@ class Refit:
         values: the lost variables by address, float32; with statistics that are lost alone, see `also_changed`.
         outputs: how well each output came back, the worst first.
         verdict: how many samples that rests on.
+        astray: how many samples that were fitted to are further off than these outputs are on others, and than they
+            may be.
+        fitted: how many samples were fitted to.
+        furthest: the error of the one that is furthest off.
         expected: what was to be expected.
         curve: the error on the samples that chose the best point, step by step, in the unit of the fit.
         woken: dead channels that were opened.
@@ -211,6 +215,9 @@ class Refit:
     values: Mapping[Address, Array]
     outputs: tuple[Judged, ...]
     verdict: int
+    astray: int
+    fitted: int
+    furthest: float
     expected: Expectation
     curve: tuple[float, ...]
     woken: int
@@ -295,6 +302,7 @@ def refit(
         expected = expect(len(inputs[0]), saying(recorded, response.start), missing, rounding)
         found = fit(recorded, ratio=expected.recorded / missing, progress=progress)
         _refuse_infinite(response, found.parameters)
+        fitted_errors = recorded.errors(response.predict(found.parameters, recorded.fitted), recorded.fitted)
         counts = _acting(response, found.parameters, recorded.fitted)
         recovered, changed = _values(response, norms, losses, measured, found)
         before = {a: ops.convert_to_numpy(getattr(norms[a[:-1]], a[-1])).copy() for a in recovered}
@@ -317,11 +325,18 @@ def refit(
             reason = cause(
                 recorded, inputs, (found.choosing, found.fitted), restated if further_inputs is None else None
             )
+    astray = np.zeros(len(recorded.fitted), dtype=bool)
+    for output in outcome:
+        astray |= fitted_errors[output.name] > max(output.limit, 10 * output.bound)
+    furthest = max(float(fitted_errors[output.name].max()) for output in outcome)
     pairs = zip(recorded.values[judged][:SHOWN].ravel(), predicted[:SHOWN].ravel(), strict=True)
     return Refit(
         recovered,
         outcome,
         len(judged),
+        int(astray.sum()),
+        len(recorded.fitted),
+        furthest,
         expected,
         found.curve,
         found.woken,
