@@ -84,11 +84,7 @@ def poisoned(weights: h5py.File, path: str, norm: int, variable: int) -> None:
         weights[path][...] = np.nan
 
 
-CASES = [
-    (source, damage)
-    for damage in (stripped, reset, first_stripped_and_second_reset)
-    for source in (BATCH, LAYER)
-]
+CASES = [(source, damage) for damage in (stripped, reset, first_stripped_and_second_reset) for source in (BATCH, LAYER)]
 CASES += [(BATCH, damage) for damage in (neighbour, without_statistics, statistics_reset, poisoned)]
 
 
