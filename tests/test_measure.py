@@ -328,3 +328,15 @@ def test_half_of_the_data_that_disagrees_is_told():
 def test_data_that_cannot_be_right_is_refused(inputs, words):
     with pytest.raises(MigrationError, match=words):
         measured(simple(), inputs)
+
+
+def test_inputs_whose_statistics_are_not_finite_are_refused():
+    with pytest.raises(MigrationError, match="not finite"):
+        measured(simple(), X * np.float32(2e37))
+
+
+def test_inputs_of_different_lengths_are_refused():
+    one, other = keras.Input((12, 2)), keras.Input((12, 2))
+    model = keras.Model([one, other], layers.Concatenate()([tcn()(one), tcn()(other)]))
+    with pytest.raises(MigrationError, match="differ in their number of samples"):
+        measured(model, [X, X[:50]])

@@ -10,11 +10,14 @@ import pytest
 from keras import layers, ops
 
 from tcn_migrate.errors import MigrationError
-from tcn_migrate.recovery import refit as module
+from tcn_migrate.recovery import fit as module
+from tcn_migrate.recovery import refit as refits
+from tcn_migrate.recovery.decide import free_variables, missing_numbers
 from tcn_migrate.recovery.diagnose import INITIAL, STATISTICS, Loss
-from tcn_migrate.recovery.fit import OPENINGS, Recorded, dead_channels, wake, weak_channels
+from tcn_migrate.recovery.fit import OPENINGS, dead_channels, wake, weak_channels
 from tcn_migrate.recovery.least_squares import Problem, descend
-from tcn_migrate.recovery.refit import Refit, expect, free_variables, missing_numbers, refit
+from tcn_migrate.recovery.recorded import Recorded, parts
+from tcn_migrate.recovery.refit import Refit, expect, refit
 from tcn_migrate.recovery.response import Response
 from tcn_migrate.tcn.layer import TCN
 
@@ -165,19 +168,18 @@ def test_the_jacobian_is_that_of_differences():
     norms = norms_of(model)
     free = {(*address, name): np.arange(3) for address in norms for name in ("gamma", "beta")}
     response = Response(model, norms, free, [X[:5]])
-    samples = np.array([0, 3, 4])
-    chosen = np.array([[0, 2], [1, 0], [2, 1]])
-    values, rows = response.rows(response.start, samples, chosen)
-    np.testing.assert_allclose(
-        values, np.take_along_axis(model.predict(X[samples], verbose=0), chosen, axis=1), rtol=1e-4, atol=1e-5
-    )
+    samples, chosen = np.array([0, 0, 3, 3, 4, 4]), np.array([0, 2, 1, 0, 2, 1])
+    chunks = list(response.rows(response.start, samples, chosen))
+    assert [part for part, _, _ in chunks] == [slice(0, 6)]
+    ((_, values, rows),) = chunks
+    np.testing.assert_allclose(values, model.predict(X[samples], verbose=0)[range(6), chosen], rtol=1e-4, atol=1e-5)
     for number in range(len(response.start)):
         step = np.zeros_like(response.start)
         step[number] = 1e-2
         slope = (
             response.predict(response.start + step, samples) - response.predict(response.start - step, samples)
         ) / 2e-2
-        np.testing.assert_allclose(rows[:, :, number], np.take_along_axis(slope, chosen, axis=1), atol=2e-3)
+        np.testing.assert_allclose(rows[:, number], slope[range(6), chosen], atol=2e-3)
 
 
 def test_few_recordings_are_told_beforehand_and_held_by_a_prior(monkeypatch):
@@ -188,7 +190,7 @@ def test_few_recordings_are_told_beforehand_and_held_by_a_prior(monkeypatch):
     found = refit(model, norms, losses, [X[:8]], [y[:8]], further_inputs=X)
     assert found.expected.exact is False
     assert found.expected.more > 0
-    monkeypatch.setattr(module, "PRIOR", 1e6)
+    monkeypatch.setattr(module, "PRIORS", (1e6,))
     held = refit(model, norms, losses, [X[:8]], [y[:8]], further_inputs=X)
     gammas = [(a, values) for a, values in held.values.items() if a[-1] == "gamma"]
     assert all(np.allclose(values, 1, atol=1e-2) for _, values in gammas)
@@ -206,7 +208,7 @@ def test_dead_and_weak_channels_are_found_and_woken():
     other.beta.assign([0.1, 0.2, 3.0])
     free = {(*address, name): np.arange(3) for address in norms for name in ("gamma", "beta")}
     response = Response(model, norms, free, [X])
-    recorded = Recorded(response, y, np.ones(3), plenty=True, seed=0)
+    recorded = Recorded(response, [y], ["dense"], ["linear"])
     dead = dead_channels(recorded, response.start)
     assert (first, 0) in dead
     assert (second, 2) in weak_channels(recorded, response.start, dead)
@@ -220,7 +222,7 @@ def test_dead_and_weak_channels_are_found_and_woken():
 
 def test_counting_says_what_to_expect():
     assert expect(1024, 1, 400).exact
-    assert expect(700, 1, 400).exact is None
+    assert expect(600, 1, 400).exact is None
     assert expect(256, 1, 400).exact is False
     short = expect(256, 1, 400)
     assert expect(256 + short.more, 1, 400).exact
@@ -281,3 +283,124 @@ def test_a_descent_reaches_the_bottom_and_survives_a_singular_matrix():
     found = descend(Problem(residuals, normal), np.array([-1.2, 1.0, 5.0]), patience=60)
     np.testing.assert_allclose(found.parameters, [1, 1, 5], atol=1e-5)
     assert found.curve[-1] < 1e-6 < found.curve[0]
+
+
+def saturated(activation, units, scale):
+    """A model whose probabilities are nearly 0 or 1."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((10, 2))
+    head = layers.Dense(units, kernel_initializer=keras.initializers.RandomNormal(stddev=scale))
+    return keras.Model(inputs, layers.Activation(activation)(head(tcn(activation="tanh")(inputs))))
+
+
+@pytest.mark.parametrize(("activation", "units", "scale"), [("softmax", 4, 30.0), ("sigmoid", 2, 16.0)])
+def test_saturated_probabilities_are_fitted_in_logits(activation, units, scale, monkeypatch):
+    model = saturated(activation, units, scale)
+    y, unseen = teacher(model)
+    assert np.mean((y > 0.01) & (y < 0.99)) < 0.5  # most say little as they are
+    norms = norms_of(model)
+    losses = lose(norms)
+    found = refit(model, norms, losses, [X[:200]], [y[:200]])
+    monkeypatch.setattr(refits, "_scales", lambda model: ["linear"])
+    plain = refit(model, norms, losses, [X[:200]], [y[:200]], accept_error=10.0)
+    put(norms, found)
+    in_logits = off(model, unseen)
+    put(norms, plain)
+    assert in_logits < 1e-5
+    if activation == "softmax":
+        assert in_logits < off(model, unseen) / 100
+
+
+def test_what_is_saturated_and_rounded_says_little():
+    """Rounded probabilities near 0 and 1 are no numbers to count: the outputs do not change with the parameters."""
+    model = saturated("sigmoid", 1, scale=3000.0)
+    y, _ = teacher(model)
+    norms = norms_of(model)
+    losses = lose(norms)
+    expected = refit(model, norms, losses, [X], [np.round(y, 2)], accept_error=10.0).expected
+    assert expected.recorded < 0.2 * parts(300)[0]
+    assert expected.exact is not True
+
+
+def test_the_verdict_rests_on_samples_that_neither_fit_nor_choice_saw(monkeypatch):
+    """Whatever was recorded for them, the variables are the same; and the verdict is not."""
+    model = simple(activation="tanh")
+    y, _ = teacher(model)
+    norms = norms_of(model)
+    losses = lose(norms)
+    found = refit(model, norms, losses, [X], [y])
+    free = {(*address, name): np.arange(3) for address in norms for name in ("gamma", "beta")}
+    recorded = Recorded(Response(model, norms, free, [X]), [y], ["dense"], ["linear"])
+    assert [len(recorded.fitted), len(recorded.choosing), len(recorded.verdict)] == [240, 30, 30]
+    assert not set(recorded.verdict) & {*recorded.fitted, *recorded.choosing}
+    spoiled = y.copy()
+    spoiled[recorded.verdict] = spoiled[recorded.verdict][::-1]  # the same values, so the same units
+    other = refit(model, norms, losses, [X], [spoiled], accept_error=10.0)
+    assert all(np.array_equal(other.values[address], values) for address, values in found.values.items())
+    assert found.held_back < 1e-5 < 0.1 < other.held_back
+    assert not found.missed
+    assert other.missed
+
+
+def test_each_output_is_told_in_its_own_unit():
+    """An output of thousands, one of hundredths and one whose values hardly differ: none hides behind another."""
+    model = simple(activation="tanh")
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * [1000, 0.01, 1e-4], bias + np.float32([0, 0, 20])])
+    y, unseen = teacher(model)
+    norms = norms_of(model)
+    losses = lose(norms)
+    found = refit(model, norms, losses, [X], [y])
+    put(norms, found)
+    error = (model.predict(UNSEEN, verbose=0) - unseen).std(axis=0) / y.std(axis=0)
+    by_feature = {int(output.name[-2]): output for output in found.outputs}
+    assert sorted(by_feature) == [0, 1, 2]
+    assert by_feature[2].resolution > 1e-3 > 1e-5 > by_feature[0].resolution
+    assert not found.missed
+    for feature in range(3):
+        assert error[feature] < 1.5 * by_feature[feature].bound
+
+
+def test_a_constant_feature_says_nothing_and_harms_nothing():
+    model = simple(activation="tanh")
+    kernel, bias = model.layers[-1].get_weights()
+    model.layers[-1].set_weights([kernel * [1, 0, 1], bias])
+    y, unseen = teacher(model)
+    norms = norms_of(model)
+    losses = lose(norms)
+    found = refit(model, norms, losses, [X], [y])
+    assert sorted(output.name[-3:] for output in found.outputs) == ["[0]", "[2]"]
+    put(norms, found)
+    assert off(model, unseen) < 1e-5
+
+
+def test_a_descent_in_another_valley_is_left_by_a_prior(monkeypatch):
+    model = simple(activation="tanh", dropout_rate=0.4)
+    y, _ = teacher(model)
+    norms = norms_of(model)
+    losses = lose(norms)
+    assert refit(model, norms, losses, [X], [y]).held_back < 1e-5
+    monkeypatch.setattr(module, "STUCK", np.inf)
+    assert refit(model, norms, losses, [X], [y], accept_error=10.0).held_back > 0.1
+
+
+def test_few_recordings_are_exact_with_a_prior_that_is_lowered(monkeypatch):
+    """45 numbers that are fitted to for 24 missing ones: a prior alone ends far from it."""
+    model = simple(activation="tanh")
+    y, _ = teacher(model)
+    norms = norms_of(model)
+    losses = lose(norms)
+    some = slice(0, 19)
+    found = refit(model, norms, losses, [X[some]], [y[some]], further_inputs=X)
+    assert 1.5 < found.expected.recorded / found.expected.missing < module.PLENTY
+    monkeypatch.setattr(module, "PRIORS", module.PRIORS[:1])
+    fixed = refit(model, norms, losses, [X[some]], [y[some]], further_inputs=X, accept_error=10.0)
+    assert found.curve[-1] < 1e-4 < 1e-3 < fixed.curve[-1]
+
+
+def test_huge_inputs_are_refused_where_nothing_is_measured():
+    model = simple(use_batch_norm=False, use_layer_norm=True)
+    norms = norms_of(model)
+    y, _ = teacher(model)
+    with pytest.raises(MigrationError, match="not finite"):
+        refit(model, norms, lose(norms), [X * np.float32(5e37)], [y])

@@ -6,7 +6,7 @@ a list of what has to be recovered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,6 +14,9 @@ from tcn_migrate.errors import DecisionNeeded
 from tcn_migrate.moves import Plan, copied
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.recovery.diagnose import STATISTICS, VARIABLES, Diagnosis, Loss, NormState, diagnose
+
+MOST_REFITTED = 8192
+"""Missing numbers that are refitted at once: the normal matrix takes their square in float64, half a gigabyte."""
 
 _SHOWN = 12
 """Norms that a message names one by one."""
@@ -85,6 +88,13 @@ def settle(plan: Plan, diagnoses: Mapping[Address, Diagnosis], means: Means) -> 
     """
     losses: list[Loss] = []
     warnings: list[str] = []
+    all_losses = [
+        loss
+        for address, diagnosis in diagnoses.items()
+        if not diagnosis.untrained
+        for loss in diagnosis.losses(_norm_of(address))
+    ]
+    complete = not any(diagnosis.missing for diagnosis in diagnoses.values())
     for address, diagnosis in diagnoses.items():
         if diagnosis.untrained:
             warnings.append(
@@ -94,7 +104,8 @@ def settle(plan: Plan, diagnoses: Mapping[Address, Diagnosis], means: Means) -> 
             continue
         suspect = diagnosis.suspect
         if suspect and not means.keep_suspect and means.remeasure is None:
-            raise DecisionNeeded(_told(address, suspect), address=spoken(address), hint=_ways(suspect=True))
+            hint = _ways(plan, all_losses, remeasure="suspect", keep=complete)
+            raise DecisionNeeded(_told(address, suspect), address=spoken(address), hint=hint)
         if suspect and means.keep_suspect:
             warnings.append(f"{_told(address, suspect)}; taken as they are")
         taken = diagnosis if means.remeasure else replace(diagnosis, norms=diagnosis.missing)
@@ -106,8 +117,10 @@ def settle(plan: Plan, diagnoses: Mapping[Address, Diagnosis], means: Means) -> 
     plan = replace(plan, warnings=(*plan.warnings, *warnings))
     if not losses:
         return plan, ()
-    if means.reference is None and not means.reinitialize:
-        _refuse_hopeless(losses, means)
+    if means.reference is not None:
+        _refuse_too_many(plan, losses, means)
+    elif not means.reinitialize:
+        _refuse_hopeless(plan, losses, means)
     return _without(plan, losses), tuple(losses)
 
 
@@ -154,7 +167,7 @@ def _without(plan: Plan, losses: Sequence[Loss]) -> Plan:
     return replace(plan, moves=tuple(m for m in plan.moves if m.address not in whole), missing=missing)
 
 
-def _refuse_hopeless(losses: Sequence[Loss], means: Means) -> None:
+def _refuse_hopeless(plan: Plan, losses: Sequence[Loss], means: Means) -> None:
     """Inputs alone bring back statistics, and neither gamma nor beta."""
     affine = [loss for loss in losses if loss.variable not in STATISTICS]
     if means.calibration is not None and not affine:
@@ -168,22 +181,82 @@ def _refuse_hopeless(losses: Sequence[Loss], means: Means) -> None:
         raise DecisionNeeded(
             f"inputs alone bring back moving statistics, but gamma and beta of {len(norms)} norms are lost: "
             f"{listed}{more}",
-            hint="Give --reference recorded.npz (inputs and the old model's predictions), or --reinitialize to start "
-            "gamma and beta afresh",
+            hint=_ways(plan, losses, remeasure=means.remeasure),
         )
     raise DecisionNeeded(
         f"{len(losses)} variables of {len(norms)} norms are not in the file or not to be believed: {listed}{more}",
-        hint=_ways(suspect=means.remeasure is not None),
+        hint=_ways(plan, losses, remeasure=means.remeasure),
     )
 
 
-def _ways(*, suspect: bool) -> str:
-    remeasure = " --remeasure suspect" if suspect else ""
-    keep = "; or --keep-suspect takes the file as it is" if suspect else ""
-    return (
-        f"Say how they come back: --reference recorded.npz{remeasure} (inputs and the old model's predictions: exact "
-        f"where enough is recorded), --calibrate inputs.npz{remeasure} (statistics from inputs: close), or "
-        f"--reinitialize{remeasure} (afresh: the model has to be trained again){keep}"
+def _refuse_too_many(plan: Plan, losses: Sequence[Loss], means: Means) -> None:
+    """Raises where more numbers are lost than are refitted at once."""
+    missing = missing_numbers(losses, _widths(plan))
+    if missing > MOST_REFITTED:
+        raise DecisionNeeded(
+            "too many numbers are lost to refit them to predictions",
+            expected=f"at most {MOST_REFITTED}",
+            found=missing,
+            hint=_ways(plan, losses, remeasure=means.remeasure),
+        )
+
+
+def _ways(plan: Plan, losses: Sequence[Loss], *, remeasure: str | None, keep: bool = False) -> str:
+    """What the user can do, each of which works for these losses.
+
+    Args:
+        plan: of the file.
+        losses: everything that would be recovered.
+        remeasure: what `--remeasure` has to be, if it is needed.
+        keep: the file can be taken as it is.
+    """
+    also = "" if remeasure is None else f" --remeasure {remeasure}"
+    ways = []
+    if missing_numbers(losses, _widths(plan)) <= MOST_REFITTED:
+        ways.append(
+            f"--reference recorded.npz{also} (inputs and the old model's predictions: exact where enough is recorded)"
+        )
+    variables = {loss.variable for loss in losses}
+    if variables <= set(STATISTICS):
+        ways.append(f"--calibrate inputs.npz{also} (statistics from inputs: close)")
+    elif variables & set(STATISTICS):
+        ways.append(
+            f"--calibrate inputs.npz --reinitialize{also} (statistics from inputs, gamma and beta afresh: a start to "
+            "train on)"
+        )
+    ways.append(f"--reinitialize{also} (afresh: the model has to be trained again)")
+    if keep:
+        ways.append("--keep-suspect (the file as it is)")
+    return f"Say how they come back: {', '.join(ways[:-1])}, or {ways[-1]}" if ways[1:] else f"Give {ways[0]}"
+
+
+def _widths(plan: Plan) -> dict[Address, int]:
+    """The channels of each norm by its address."""
+    shapes = {move.address: move.shape for move in plan.moves}
+    shapes |= {address: shape for address, (_, shape) in plan.missing.items()}
+    return {address[:-1]: shape[0] for address, shape in shapes.items() if len(shape) == 1}
+
+
+def free_variables(losses: Iterable[Loss]) -> dict[Address, tuple[int, ...] | None]:
+    """Which gammas and betas have to be fitted, and which of their channels; None for all.
+
+    A lost variance is a lost scale, so gamma stands in for it; a lost mean is a lost shift, so beta does.
+    """
+    stands_for = {"gamma": "gamma", "moving_variance": "gamma", "beta": "beta", "moving_mean": "beta"}
+    free: dict[Address, tuple[int, ...] | None] = {}
+    for loss in losses:
+        address = (*loss.norm, stands_for[loss.variable])
+        known = free.get(address, ())
+        everything = loss.channels is None or known is None
+        free[address] = None if everything else tuple(sorted({*(known or ()), *(loss.channels or ())}))
+    return free
+
+
+def missing_numbers(losses: Iterable[Loss], widths: Mapping[Address, int]) -> int:
+    """How many numbers a refit has to find. `widths` gives the channels of each norm by its address."""
+    return sum(
+        widths[address[:-1]] if channels is None else len(channels)
+        for address, channels in free_variables(losses).items()
     )
 
 

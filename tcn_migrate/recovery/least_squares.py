@@ -31,13 +31,13 @@ class Problem:
     Attributes:
         residuals: of the parameters: residuals of the fitted part and of the held-back part, flat, float64.
         normal: of the parameters: the Jacobian's J'J and J'r over the fitted part, float64.
-        score: of the root mean squares of both parts: what is to become small. The held-back part's alone, unless so
-            much is recorded that nothing can be fitted by chance.
+        score: of the residuals of both parts: what is to become small. By default the root mean square of the held-back
+            part.
     """
 
     residuals: Callable[[Array], tuple[Array, Array]]
     normal: Callable[[Array], tuple[Array, Array]]
-    score: Callable[[float, float], float] = lambda fitted, held_back: held_back
+    score: Callable[[Array, Array], float] = lambda fitted, held_back: root_mean_square(held_back)
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def descend(
     start: Array,
     *,
     prior: float = 0.0,
+    centre: Array | None = None,
     steps: int = 60,
     patience: int = PATIENCE,
     stop: Callable[[float], bool] = lambda held_back: False,
@@ -75,28 +76,30 @@ def descend(
 
     Args:
         problem: what is fitted.
-        start: parameters to start from, and to stay near to if there is a prior.
-        prior: weight of the squared distance from the start, beside the sum of squared residuals.
+        start: parameters to start from.
+        prior: weight of the squared distance from the centre, beside the sum of squared residuals.
+        centre: parameters to stay near to if there is a prior; by default the start.
         steps: accepted steps at most.
         patience: steps without a better score after which it ends.
         stop: called with the held-back error after each accepted step; True ends it.
     """
     here = np.array(start, dtype=np.float64)
+    middle = np.array(here if centre is None else centre, dtype=np.float64)
     fitted, held = problem.residuals(here)
-    cost = _cost(fitted, here - start, prior)
+    cost = _cost(fitted, here - middle, prior)
     best = _met(problem, here, fitted, held, ())
     curve, damping, stale = [best.held_back], 1e-2, 0
     while len(curve) <= steps and best.score > EXACT and stale < patience:
         matrix, slope = problem.normal(here)
         matrix[np.diag_indices_from(matrix)] += prior
-        slope = slope + prior * (here - start)
+        slope = slope + prior * (here - middle)
         scale = np.diagonal(matrix) + 1e-6 * max(float(np.mean(np.diagonal(matrix))), 1e-30)
         new = np.inf
         while damping < LARGEST_DAMPING:
             step = _solve(matrix, damping * scale, -slope)
             if step is not None:
                 fitted, held = problem.residuals(here + step)
-                new = _cost(fitted, here + step - start, prior)
+                new = _cost(fitted, here + step - middle, prior)
                 if np.isfinite(new) and new < cost:
                     break
             damping *= 4
@@ -113,15 +116,16 @@ def descend(
 
 
 def _met(problem: Problem, parameters: Array, fitted: Array, held: Array, curve: tuple[float, ...]) -> Descent:
-    one, other = _root_mean_square(fitted), _root_mean_square(held)
-    return Descent(parameters, problem.score(one, other), other, one, curve)
+    score = problem.score(fitted, held)
+    return Descent(parameters, score, root_mean_square(held), root_mean_square(fitted), curve)
 
 
 def _cost(residuals: Array, moved: Array, prior: float) -> float:
     return float(residuals @ residuals + prior * (moved @ moved))
 
 
-def _root_mean_square(residuals: Array) -> float:
+def root_mean_square(residuals: Array) -> float:
+    """The root of the mean of the squares; 0 for nothing."""
     return float(np.sqrt(np.mean(residuals**2))) if residuals.size else 0.0
 
 

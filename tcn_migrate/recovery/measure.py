@@ -194,7 +194,8 @@ def _moments(shape: Sequence[int], axis: int, halves: Sequence[Any]) -> tuple[Mo
     made = []
     for rows, (mean, left, squares) in ((middle, vectors[:3]), (shape[0] - middle, vectors[3:])):
         count = rows * others
-        whole = Moments(count, mean + left, count * (squares - left**2))
+        with np.errstate(invalid="ignore"):  # what is not finite is refused later, by name
+            whole = Moments(count, mean + left, count * (squares - left**2))
         made.append(whole if rows else Moments.nothing(channels))
     return made[0], made[1]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tcn_migrate.errors import MigrationError, VerificationError
+from tcn_migrate.errors import MigrationError, VerificationError, quoted
 from tcn_migrate.moves import Grade, Plan
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.recovery.agreement import above, agreement
@@ -24,6 +24,9 @@ from tcn_migrate.write import write_keras
 if TYPE_CHECKING:
     from tcn_migrate.recovery.refit import Refit
 
+_SHOWN = 8
+"""Outputs that a sentence names one by one."""
+
 Said = Callable[[str, int, int], None]
 
 
@@ -35,8 +38,9 @@ class Recovery:
         grade: the best grade that was used: "refitted", "measured" or "initialized".
         norms: the norms that were lost, by address.
         sentences: what was done and what it is worth, in words.
-        held_back: for refitted norms, the error on recordings that were held back, in standard deviations.
-        curve: for refitted norms, that error step by step.
+        held_back: for refitted norms, the error of the worst output on recordings that neither the fit nor the choice
+            of the best point saw, in standard deviations.
+        curve: for refitted norms, the error on recordings that chose the best point, step by step.
         disagreement: for measured norms, how far half of the data disagrees with all of it.
         predictions: for refitted norms, some recorded predictions and those of the new model for the same inputs.
     """
@@ -117,34 +121,71 @@ def _refitted(
         steps += 1
         said(f"refitting, held-back error {error:.1e}", steps, 100)
 
-    found = refit(model, live, losses, inputs, outputs, further_inputs=further, progress=stepped)
+    accepted = means.accept_error or 0.0
+    found = refit(model, live, losses, inputs, outputs, further_inputs=further, accept_error=accepted, progress=stepped)
     _refuse_missed(found, means.accept_error)
     norms = tuple(dict.fromkeys(loss.norm for loss in losses))
-    sentences = [
-        f"{len(norms)} norms were refitted to {len(inputs[0])} recorded predictions ({_listed(norms)}): on those held "
-        f"back the predictions differ by {found.held_back:.1e} standard deviations. The weights need not be the old "
-        "ones, since many give the same predictions",
-        f"{found.expected}"
-        if found.held_back <= found.expected.error
-        else f"{found.expected.ratio}: the error is larger than expected, and accepted",
-    ]
-    filled = plan.filled(found.values, "refitted")
-    return filled, Recovery(
-        "refitted", norms, tuple(sentences), found.held_back, found.curve, predictions=found.predictions
+    return plan.filled(found.values, "refitted"), Recovery(
+        "refitted",
+        norms,
+        (
+            f"{len(norms)} norms were refitted to {len(inputs[0])} recorded predictions ({_listed(norms)}). The "
+            "weights need not be the old ones, since many give the same predictions",
+            *_told(found),
+        ),
+        found.held_back,
+        found.curve,
+        predictions=found.predictions,
     )
 
 
+def _told(found: Refit) -> list[str]:
+    """What a refit is worth, in sentences."""
+    worst = max(found.outputs, key=lambda output: output.bound)
+    of = "" if len(found.outputs) == 1 else f" of {quoted(worst.name, 40)}, the worst of {len(found.outputs)} outputs,"
+    sentences = [
+        f"on {found.verdict} recordings that neither the fit nor the choice of it saw, the predictions{of} differ by "
+        f"{worst.error:.1e} standard deviations, and should by at most {worst.bound:.1e} on others like them; "
+        f"float32 resolves {worst.resolution:.1e}"
+    ]
+    if len(found.outputs) > 1:
+        each = [
+            f"{quoted(output.name, 40)} {output.error:.1e} (float32: {output.resolution:.1e})"
+            for output in found.outputs
+        ]
+        more = f" and {len(each) - _SHOWN} more" if len(each) > _SHOWN else ""
+        sentences.append(f"by output: {', '.join(each[:_SHOWN])}{more}")
+    if found.missed:
+        sentences.append(f"{found.expected.ratio}: the error is larger than expected, and accepted")
+    else:
+        sentences.append(f"{found.expected}")
+    if found.astray:
+        sentences.append(
+            f"{found.astray} of the {found.fitted} recordings that were fitted to differ by up to {found.furthest:.1e}"
+            ", as other inputs may: most likely they open a channel that hardly any other opens"
+        )
+    if found.rare:
+        sentences.append(
+            f"{found.rare} of {found.channels} lost channels act on fewer than 3 of the recordings that were fitted "
+            "to: inputs on which they act may be predicted worse"
+        )
+    return sentences
+
+
 def _refuse_missed(found: Refit, accept_error: float | None) -> None:
-    """Raises where a refit missed what was expected of it, unless the user accepts that error."""
-    # A NaN is no error that is small enough.
-    if found.held_back <= max(found.expected.error, accept_error or 0.0):
+    """Raises where an output did not come back as expected, unless the user accepts its error."""
+    missed = [output for output in found.outputs if output.missed and not output.bound <= (accept_error or 0.0)]
+    if not missed:
         return
+    worst = max(missed, key=lambda output: output.bound)
+    cause = "" if found.cause is None else f" ({found.cause})"
     raise VerificationError(
-        "the fit does not explain the recorded predictions: those held back from it differ from the new model's by "
-        f"{found.held_back:.1e} standard deviations",
-        expected=f"at most {found.expected.error:.1g} with {found.expected.ratio}",
+        f"the fit does not explain the recorded predictions{cause}: on {found.verdict} recordings that it did not see, "
+        f"the new model's output {quoted(worst.name, 40)} differs by {worst.error:.1e} standard deviations, "
+        f"with a margin for others like them {worst.bound:.1e}",
+        expected=f"at most {worst.limit:.1g} with {found.expected.ratio}",
         hint="Check that inputs and predictions belong together, are not scaled, and are those of this model before "
-        f"its norms were lost; or accept the error: --accept-error {above(found.held_back)}",
+        f"its norms were lost; or accept the error: --accept-error {above(worst.bound)}",
     )
 
 

@@ -1,15 +1,17 @@
 """A model's outputs as a function of its lost norms' gamma and beta alone, with a cheap Jacobian.
 
-Every sample gets a gamma and a beta of its own, of shape (samples, channels). Then one backward pass of one output,
-summed over the samples, gives that output's row of the Jacobian for every sample at once; so a Jacobian costs as many
-backward passes as there are outputs, not samples. Nothing before the first lost norm is computed again.
+Every sample gets a gamma and a beta of its own, of shape (samples, channels). Then one backward pass of one output of
+each sample, summed over the samples, gives a row of the Jacobian for every sample at once. A sample of which several
+outputs are wanted is in the batch several times, so a row costs the same however many outputs a sample has, and one
+compiled backward pass does for all. Nothing before the first lost norm is computed again.
 
 The forward pass is written in `keras.ops`, the backward pass in the gradient of the backend that Keras runs on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +25,8 @@ from tcn_migrate.recovery.graph import Address, Function, Step, Value, compiled,
 
 Array = np.ndarray[Any, Any]
 
-NUMBERS = 1 << 26
-"""Numbers that a forward pass over one chunk of samples may make: a quarter of a gigabyte, and a backward pass more."""
+NUMBERS = 1 << 24
+"""Numbers that a forward pass over one chunk of samples may make: 64 MiB, of which a backward pass takes some four."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,19 @@ class Response:
         self.outputs = sum(int(np.prod(graph.symbols[output].shape[1:])) for output in graph.outputs)
         made = sum(int(np.prod(graph.symbols[value].shape[1:])) for step in self._steps for value in step.outputs)
         self._rows = max(8, NUMBERS // max(made, 1))
-        self._kept = self._before(graph.inputs, graph.steps[:first], inputs)
+        self._inputs, self._first = graph.inputs, graph.steps[:first]
+        self._kept = self._before(self._inputs, self._first, inputs)
         self._folds = self._count_folds()
         self._forward = compiled(self._outputs_of)
         self._backward = compiled(_gradient_of(self._outputs_of))
         self._normalise = compiled(self._normalised_of)
+
+    def at(self, inputs: Batch) -> Response:
+        """The same outputs for other inputs of the same shapes."""
+        other = copy.copy(self)
+        other._kept = self._before(self._inputs, self._first, inputs)
+        other.samples = len(inputs[0])
+        return other
 
     def _before(self, names: Sequence[Value], steps: Sequence[Step], inputs: Batch) -> list[Array]:
         """What the steps before the first free norm make of the inputs: (samples, rows of a sample, ...).
@@ -105,7 +115,7 @@ class Response:
         A sample has several rows inside a TimeDistributed, one elsewhere.
         """
         pieces = []
-        for start in range(0, self.samples, self._rows):
+        for start in range(0, len(inputs[0]), self._rows):
             chunk = [ops.convert_to_tensor(array[start : start + self._rows]) for array in inputs]
             values: dict[Value, Any] = dict(zip(names, chunk, strict=True))
             for step in steps:
@@ -147,41 +157,41 @@ class Response:
         )
         return made
 
-    def rows(self, parameters: Array, samples: Array, chosen: Array) -> tuple[Array, Array]:
-        """Some outputs and their derivatives.
+    def rows(self, parameters: Array, samples: Array, chosen: Array) -> Iterator[tuple[slice, Array, Array]]:
+        """Some outputs and their derivatives, a chunk at a time.
 
         Args:
             parameters: where.
-            samples: which samples, (n,).
-            chosen: which outputs of each, (n, k).
+            samples: which sample each row is of, (rows,).
+            chosen: which output of it, (rows,).
 
-        Returns:
-            The outputs, (n, k), and their derivatives, (n, k, parameters), float64.
+        Yields:
+            Which rows these are, their outputs, (n,), and derivatives, (n, parameters), float64.
         """
         given = self._given(parameters)
-        values, derivatives = [], []
+        start = 0
         for piece in self._pieces(np.arange(len(samples))):
-            picks = [ops.one_hot(ops.convert_to_tensor(column), self.outputs) for column in chosen[piece].T]
-            out, slopes = self._backward(self._copies(given, len(piece)), self._chunk(samples[piece]), picks)
-            values.append(np.take_along_axis(ops.convert_to_numpy(out), chosen[piece], axis=1))
-            derivatives.append(np.stack([self._packed(slope) for slope in slopes], axis=1))
-        return np.concatenate(values).astype(np.float64), np.concatenate(derivatives)
+            pick = ops.one_hot(ops.convert_to_tensor(chosen[piece]), self.outputs)
+            out, slopes = self._backward(self._copies(given, len(piece)), self._chunk(samples[piece]), [pick])
+            values = np.take_along_axis(ops.convert_to_numpy(out), chosen[piece][:, None], axis=1)[:, 0]
+            yield slice(start, start + len(piece)), values.astype(np.float64), self._packed(slopes)
+            start += len(piece)
 
     def effect(self, parameters: Array, samples: Array, seed: int = 0) -> Array:
-        """How much each parameter does to the outputs of the samples; exactly 0 where it does nothing.
+        """On how many of the samples' outputs each parameter has an effect, (parameters,).
 
         One backward pass: all outputs of a sample together, with random signs, so that nothing cancels.
         """
         given = self._given(parameters)
-        sizes: Array = np.zeros_like(self.start)
+        counts = np.zeros(len(self.start), dtype=np.int64)
         random = np.random.default_rng(seed)
         for piece in self._pieces(np.arange(len(samples))):
             signs = random.choice(np.array([-1.0, 1.0], dtype=np.float32), size=(len(piece), self.outputs))
             _, slopes = self._backward(
                 self._copies(given, len(piece)), self._chunk(samples[piece]), [ops.convert_to_tensor(signs)]
             )
-            sizes += (self._packed(slopes[0]) ** 2).sum(axis=0)
-        return sizes
+            counts += (self._packed(slopes) != 0).sum(axis=0)
+        return counts
 
     def normalised(self, parameters: Array, samples: Array) -> dict[Address, Array]:
         """What each norm makes of its inputs before gamma and beta, (values, channels)."""
@@ -267,41 +277,35 @@ def _normalised(norm: Any, x: Any) -> Any:
 
 
 def _gradient_of(outputs_of: Function) -> Function:
-    """A function of (gammas and betas, tensors, cotangents): outputs, and for each cotangent the gradients."""
+    """A function of (gammas and betas, tensors, [cotangent]): outputs, and the gradients of their sum times it."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow
 
-        def with_tape(given: list[Any], tensors: list[Any], cotangents: list[Any]) -> tuple[Any, list[list[Any]]]:
-            with tensorflow.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
+        def with_tape(given: list[Any], tensors: list[Any], cotangents: list[Any]) -> tuple[Any, list[Any]]:
+            with tensorflow.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(given)
                 outputs = outputs_of(given, tensors)
             zero = tensorflow.UnconnectedGradients.ZERO
-            return outputs, [tape.gradient(outputs, given, c, unconnected_gradients=zero) for c in cotangents]
+            return outputs, tape.gradient(outputs, given, cotangents[0], unconnected_gradients=zero)
 
         return with_tape
     if backend == "jax":
         import jax
 
-        def pulled_back(given: list[Any], tensors: list[Any], cotangents: list[Any]) -> tuple[Any, list[list[Any]]]:
+        def pulled_back(given: list[Any], tensors: list[Any], cotangents: list[Any]) -> tuple[Any, list[Any]]:
             outputs, pull = jax.vjp(lambda given: outputs_of(given, tensors), given)
-            return outputs, [pull(cotangent)[0] for cotangent in cotangents]
+            return outputs, pull(cotangents[0])[0]
 
         return pulled_back
     if backend == "torch":
         import torch
 
-        def with_autograd(given: list[Any], tensors: list[Any], cotangents: list[Any]) -> tuple[Any, list[list[Any]]]:
+        def with_autograd(given: list[Any], tensors: list[Any], cotangents: list[Any]) -> tuple[Any, list[Any]]:
             given = [values.detach().requires_grad_() for values in given]
             outputs = outputs_of(given, tensors)
-            return outputs.detach(), [
-                list(
-                    torch.autograd.grad(
-                        outputs, given, cotangent, retain_graph=True, allow_unused=True, materialize_grads=True
-                    )
-                )
-                for cotangent in cotangents
-            ]
+            slopes = torch.autograd.grad(outputs, given, cotangents[0], allow_unused=True, materialize_grads=True)
+            return outputs.detach(), list(slopes)
 
         return with_autograd
     raise NotImplementedError(f"no gradient on the backend {backend}")

@@ -9,25 +9,49 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-def rounding_of(values: Array) -> float:
-    """The root mean square error that the rounding of some values leaves, in their unit.
+def steps_of(values: Array) -> Array:
+    """The distance from each value to the next one that its rounding allows.
 
     Values that are all multiples of 1, 0.1, ..., 1e-5 were rounded to that; others to float16, bfloat16 or float32,
-    whichever holds all of them. A value rounded to steps of q is off by q / sqrt(12).
+    whichever holds all of them, since no model predicts in more.
+
+    Args:
+        values: finite, any shape.
+
+    Returns:
+        The distances, of the same shape, float64.
+    """
+    largest = float(np.finfo(np.float32).max)
+    wide = np.clip(np.asarray(values, dtype=np.float64), -largest, largest)
+    with np.errstate(over="ignore"):
+        single, half = wide.astype(np.float32), wide.astype(np.float16)
+    steps: Array = _spacing(single)
+    for decimals in range(6):
+        if np.all(np.abs(wide - np.round(wide, decimals)) <= steps):
+            return np.maximum(steps, 10.0**-decimals)
+    if np.array_equal(half.astype(np.float64), wide):
+        return np.spacing(np.maximum(np.abs(half), np.finfo(np.float16).tiny)).astype(np.float64)
+    if np.array_equal(single.astype(np.float64), wide) and not (single.view(np.uint32) & 0xFFFF).any():
+        return steps * 2**16
+    return steps
+
+
+def rounding_of(values: Array) -> float:
+    """The root mean square error that the rounding of some values leaves, in their unit: steps of q leave q / sqrt(12).
 
     Args:
         values: finite, any shape.
     """
-    wide = np.asarray(values, dtype=np.float64)
-    single = wide.astype(np.float32)
-    steps = np.spacing(np.maximum(np.abs(single), np.finfo(np.float32).tiny)).astype(np.float64)
-    with np.errstate(over="ignore"):
-        half = wide.astype(np.float16)
-    for decimals in range(6):
-        if np.all(np.abs(wide - np.round(wide, decimals)) <= steps):
-            return float(np.sqrt(np.mean(np.maximum(steps, 10.0**-decimals) ** 2) / 12))
-    if np.array_equal(half.astype(np.float64), wide):
-        steps = np.spacing(np.maximum(np.abs(half), np.finfo(np.float16).tiny)).astype(np.float64)
-    elif np.array_equal(single.astype(np.float64), wide) and not (single.view(np.uint32) & 0xFFFF).any():
-        steps = steps * 2**16
-    return float(np.sqrt(np.mean(steps**2) / 12))
+    return float(np.sqrt(np.mean(steps_of(values) ** 2) / 12))
+
+
+def is_single(values: Array) -> bool:
+    """Whether values are known as finely as float32 holds them."""
+    return bool(np.array_equal(steps_of(values), _spacing(np.asarray(values).astype(np.float32))))
+
+
+def _spacing(values: Array) -> Array:
+    """The distance from each float32 to the next, float64."""
+    sizes = np.clip(np.abs(values), np.finfo(np.float32).tiny, np.finfo(np.float32).max / 2)
+    spacing: Array = np.spacing(sizes).astype(np.float64)
+    return spacing

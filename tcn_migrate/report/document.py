@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 import shlex
 import unicodedata
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _WAYS = (
     ("With recorded predictions of the old model", ("--reference", "recorded.npz")),
     ("With inputs like the training data", ("--calibrate", "inputs.npz")),
+    (
+        "With inputs like the training data, gamma and beta afresh, and train again",
+        ("--calibrate", "inputs.npz", "--reinitialize"),
+    ),
     ("Start afresh with what is lost, and train again", ("--reinitialize",)),
     ("Take what is suspect as it is", ("--keep-suspect",)),
     ("Give the model's JSON", ("--architecture", "model.json")),
@@ -30,6 +35,8 @@ _WAYS = (
     ("Replace the file that is there", ("--overwrite",)),
 )
 """What a hint may name, as commands to copy."""
+
+_RECOVERING = ("--reference", "--calibrate", "--reinitialize")
 
 
 def rendered(template: str, page: object) -> Document:
@@ -77,11 +84,16 @@ class Document(str):
 
 
 def ways(hint: str) -> list[tuple[str, tuple[str, ...]]]:
-    """What a hint names; ways to recover a norm need one more option where it is suspect and not missing."""
-    suspect = ("--remeasure", "suspect") if "--remeasure suspect" in hint else ()
-    recovering = ("--reference", "--calibrate", "--reinitialize")
-    named = [(what, words) for what, words in _WAYS if words[0] in hint]
-    return [(what, (*words, *suspect) if words[0] in recovering else words) for what, words in named]
+    """What a hint names. What recovers norms is taken with the options that stand behind it in the hint."""
+    found: list[tuple[str, tuple[str, ...]]] = []
+    for what, words in _WAYS:
+        if words[0] not in _RECOVERING:
+            found += [(what, words)] if words[0] in hint else []
+            continue
+        pattern = rf"(?<!npz ){re.escape(' '.join(words))}(?! --reinitialize)(?: (--remeasure) (\w+))?"
+        if named := re.search(pattern, hint):
+            found.append((what, (*words, *filter(None, named.groups()))))
+    return found
 
 
 def command(*words: object) -> str:
