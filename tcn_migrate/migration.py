@@ -95,6 +95,7 @@ def migrate(
         with _reading(path):
             choices = _choices(target, last_step, custom_objects, drop_optimizer, max_bytes)
             decided = make_plan(checkpoint, choices)
+            decided = replace(decided, reading=_options(architecture, last_step, custom_objects, max_bytes))
             decided, losses = settle(decided, examine(decided), means)
         if losses:
             from tcn_migrate.recovery.recover import recover
@@ -161,6 +162,7 @@ def plan(
         from tcn_migrate.planning import make_plan
 
         decided = make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
+        decided = replace(decided, reading=_options(architecture, last_step, custom_objects, max_bytes))
         for move in (*decided.moves, *decided.optimizer):
             for array in move.sources:
                 if array.proved_by_reading:
@@ -204,6 +206,23 @@ def _choices(
     own = custom_objects or {}
     derived = frozenset(name for name, thing in own.items() if _is_derived_from_tcn(thing))
     return Choices(target, last_step, frozenset(own), derived, drop_optimizer, max_bytes)
+
+
+def _options(
+    architecture: PathLike | None, last_step: bool, custom_objects: Mapping[str, Any] | None, max_bytes: int
+) -> tuple[str, ...]:
+    """The options of a command that reads a source with these arguments."""
+    words: list[str] = []
+    if architecture is not None:
+        words += ["--architecture", os.fspath(architecture)]
+    if last_step:
+        words += ["--last-step"]
+    modules = {getattr(thing, "__module__", "") for thing in (custom_objects or {}).values()}
+    if len(modules) == 1 and "__main__" not in modules:  # a command takes one, by its name
+        words += ["--custom-objects", *modules]
+    if max_bytes != DEFAULT_BYTES:
+        words += ["--max-bytes", str(max_bytes)]
+    return tuple(words)
 
 
 def _is_derived_from_tcn(thing: Any) -> bool:
@@ -264,11 +283,12 @@ def check_target(new: Path, source: Path, read: Inputs, *, overwrite: bool) -> N
     """
     check_output(new, read)
     if not new.name.endswith(SUFFIX):
+        typed = shell_command("tcn-migrate", as_file(source), as_file(_renamed(new, source)))
         raise MigrationError(
             "is no name for the new file",
             address=quoted(new),
             expected=f"a name that ends in {SUFFIX}, since Keras opens no other",
-            hint=f"Give it another one: {shell_command('tcn-migrate', as_file(source), as_file(_renamed(new, source)))}",
+            hint=f"Give it another one: {typed}",
         )
     if not new.parent.is_dir():
         raise MigrationError("there is no such folder", address=quoted(new.parent), hint="Make it first")
