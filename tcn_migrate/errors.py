@@ -7,6 +7,7 @@ and what to do next. The command line turns its kind into an exit code; the libr
 from __future__ import annotations
 
 import contextlib
+import shlex
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,27 @@ def _harmless(character: str) -> str:
     if character == "\\" or unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
         return character.encode("unicode_escape").decode("ascii")
     return character
+
+
+def shell_command(*words: object) -> str:
+    """A command to type: each word quoted for a POSIX shell, and harmless for a terminal or a page.
+
+    Nothing is cut out of it. A word with characters that `quoted` escapes is written in ANSI-C quotes (`$'...'`), which
+    bash, zsh and ksh read as the same bytes.
+    """
+    return " ".join(map(_shell_word, map(str, words)))
+
+
+def as_file(path: object) -> str:
+    """A path as a word of a command, which is never taken for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def _shell_word(word: str) -> str:
+    if all(character == "\\" or _harmless(character) == character for character in word):
+        return shlex.quote(word)
+    raw = word.encode("utf-8", "surrogateescape")
+    return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"\\'" else f"\\{b:03o}" for b in raw) + "'"
 
 
 class MigrationError(Exception):

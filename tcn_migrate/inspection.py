@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tcn_migrate.budget import DEFAULT_BYTES
@@ -33,6 +34,7 @@ def inspect(
     *,
     architecture: PathLike | None = None,
     last_step: bool = False,
+    custom_objects: Mapping[str, Any] | None = None,
     max_bytes: int = DEFAULT_BYTES,
 ) -> Inspection:
     """What a checkpoint is.
@@ -40,7 +42,7 @@ def inspect(
     Args:
         path: the file or folder.
         architecture: the model's JSON, for a file that holds weights alone.
-        last_step, max_bytes: as for `migrate`.
+        last_step, custom_objects, max_bytes: as for `migrate`.
 
     Returns:
         Plain values: container, versions, each TCN with its settings and the state of its norms, and what a migration
@@ -49,7 +51,9 @@ def inspect(
     Raises:
         MigrationError: it cannot be migrated, and why.
     """
-    plan = plan_of(path, architecture=architecture, last_step=last_step, max_bytes=max_bytes)
+    plan = plan_of(
+        path, architecture=architecture, last_step=last_step, custom_objects=custom_objects, max_bytes=max_bytes
+    )
     from tcn_migrate.naming.entries import spoken
     from tcn_migrate.recovery.decide import Means, examine, settle
 
@@ -72,6 +76,7 @@ def inspect(
         warnings=list(plan.warnings),
         verdict=verdict,
         exit_code=exit_code,
+        reading=list(plan.reading),
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tcn_migrate.budget import DEFAULT_BYTES, check_source
 from tcn_migrate.containers import open_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
-from tcn_migrate.errors import ContainerError, MigrationError, foreseen, quoted
+from tcn_migrate.errors import ContainerError, MigrationError, as_file, foreseen, quoted, shell_command
 from tcn_migrate.inputs import Inputs, check_output, inputs, modules_of, saved_model_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def migrate(
 
     Args:
         path: the old file or folder; it is opened for reading only.
-        output: the new file; by default beside the old one, with the suffix `.keras`.
+        output: the new file, whose name ends in `.keras`; by default beside the old one, with that suffix.
         architecture: the JSON that `model.to_json()` wrote, for a file that holds weights alone.
         target: "layer" for a model with `tcn_migrate.TCN`, "plain" for one of Keras's own layers only.
         calibration: inputs like the training data, to measure lost moving statistics from: a path or several (.npz,
@@ -77,7 +77,7 @@ def migrate(
     source = Path(path)
     new = Path(output) if output is not None else default_output(source)
     read = all_inputs(source, architecture, reference, calibration, custom_objects)
-    check_target(new, read, overwrite=overwrite)
+    check_target(new, source, read, overwrite=overwrite)
     said = progress or (lambda phase, done, total: None)
     recovery, evidence, model, agreed = None, None, None, None
     with _checkpoint(source, architecture, max_bytes) as checkpoint:
@@ -95,6 +95,7 @@ def migrate(
         with _reading(path):
             choices = _choices(target, last_step, custom_objects, drop_optimizer, max_bytes)
             decided = make_plan(checkpoint, choices)
+            decided = replace(decided, reading=_options(architecture, last_step, custom_objects, max_bytes))
             decided, losses = settle(decided, examine(decided), means)
         if losses:
             from tcn_migrate.recovery.recover import recover
@@ -161,6 +162,7 @@ def plan(
         from tcn_migrate.planning import make_plan
 
         decided = make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
+        decided = replace(decided, reading=_options(architecture, last_step, custom_objects, max_bytes))
         for move in (*decided.moves, *decided.optimizer):
             for array in move.sources:
                 if array.proved_by_reading:
@@ -206,6 +208,23 @@ def _choices(
     return Choices(target, last_step, frozenset(own), derived, drop_optimizer, max_bytes)
 
 
+def _options(
+    architecture: PathLike | None, last_step: bool, custom_objects: Mapping[str, Any] | None, max_bytes: int
+) -> tuple[str, ...]:
+    """The options of a command that reads a source with these arguments."""
+    words: list[str] = []
+    if architecture is not None:
+        words += ["--architecture", os.fspath(architecture)]
+    if last_step:
+        words += ["--last-step"]
+    modules = {getattr(thing, "__module__", "") for thing in (custom_objects or {}).values()}
+    if len(modules) == 1 and "__main__" not in modules:  # a command takes one, by its name
+        words += ["--custom-objects", *modules]
+    if max_bytes != DEFAULT_BYTES:
+        words += ["--max-bytes", str(max_bytes)]
+    return tuple(words)
+
+
 def _is_derived_from_tcn(thing: Any) -> bool:
     return isinstance(thing, type) and any(base.__name__ in ("TCN", "LegacyTCN") for base in thing.__mro__[1:])
 
@@ -232,25 +251,59 @@ def default_output(source: Path) -> Path:
     if not whole.name:  # "." has a name of its own
         whole = whole.resolve()
     stem = whole.name if folder is not None else whole.stem
-    new = whole.with_name(f"{stem.removesuffix('.weights')}.keras")
-    return whole.with_name(f"{stem}.migrated.keras") if new == whole else new
+    new = whole.with_name(f"{stem.removesuffix('.weights')}{SUFFIX}")
+    return whole.with_name(f"{stem}.migrated{SUFFIX}") if new == whole else new
 
 
-def check_target(new: Path, read: Inputs, *, overwrite: bool) -> None:
+SUFFIX = ".keras"
+"""What the name of every new file ends in. `keras.saving.load_model` compares the case of the letters, too."""
+
+_REPLACED = (".weights.h5", ".h5", ".hdf5", ".keras", ".ckpt")
+"""Suffixes that `.keras` takes the place of. Any other one belongs to the name: `model-v1.5`."""
+
+
+def without_suffix(name: str) -> str:
+    """The name of a file without the suffix that `.keras` takes the place of."""
+    lower = name.lower()
+    suffix = next((suffix for suffix in _REPLACED if lower.endswith(suffix)), "")
+    return name[: len(name) - len(suffix)] or name
+
+
+def check_target(new: Path, source: Path, read: Inputs, *, overwrite: bool) -> None:
     """Stops early where the new file cannot be.
 
     Args:
+        new: the new file.
+        source: the old one.
         read: what the migration reads.
+        overwrite: whether a file that exists may be replaced.
 
     Raises:
-        MigrationError: it is read, or exists, or its folder does not.
+        MigrationError: it is read, has a name that Keras does not open, or exists; or its folder does not exist.
     """
+    check_output(new, read)
+    if not new.name.endswith(SUFFIX):
+        typed = shell_command("tcn-migrate", as_file(source), as_file(_renamed(new, source)))
+        raise MigrationError(
+            "is no name for the new file",
+            address=quoted(new),
+            expected=f"a name that ends in {SUFFIX}, since Keras opens no other",
+            hint=f"Give it another one: {typed}",
+        )
     if not new.parent.is_dir():
         raise MigrationError("there is no such folder", address=quoted(new.parent), hint="Make it first")
-    check_output(new, read)
     if os.path.lexists(new) and not overwrite:
         from tcn_migrate.write import exists
 
         raise exists(new)
     if new.is_dir():
         raise MigrationError("is a folder", address=quoted(new))
+
+
+def _renamed(new: Path, source: Path) -> Path:
+    """A name that Keras opens, in the place of one that it does not."""
+    if new.is_dir():
+        return new / default_output(source).name
+    if new.name in ("", "-", ".."):
+        return default_output(source)
+    return new.with_name(f"{without_suffix(new.name)}{SUFFIX}")

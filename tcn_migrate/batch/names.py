@@ -9,9 +9,7 @@ from collections.abc import Iterable, Sequence
 from tcn_migrate.batch import storage
 from tcn_migrate.batch.find import Source
 from tcn_migrate.errors import MigrationError, quoted
-
-_DROPPED = (".weights.h5", ".h5", ".hdf5", ".keras", ".ckpt")
-"""Suffixes that `.keras` takes the place of. Any other one belongs to the name: `model-v1.5`."""
+from tcn_migrate.migration import SUFFIX, without_suffix
 
 
 def targets(sources: Sequence[Source], to: str) -> list[str | MigrationError]:
@@ -26,8 +24,8 @@ def targets(sources: Sequence[Source], to: str) -> list[str | MigrationError]:
     """
     bases = {place: _common(source for source in sources if _place(source) == place) for place in map(_place, sources)}
     parts = [_relative(source, bases[_place(source)]) for source in sources]
-    short = [(*folders, f"{_without_suffix(name)}.keras") for *folders, name in parts]
-    long = [(*folders, f"{name}.keras") for *folders, name in parts]
+    short = [(*folders, f"{without_suffix(name)}{SUFFIX}") for *folders, name in parts]
+    long = [(*folders, f"{name}{SUFFIX}") for *folders, name in parts]
     wanted = Counter(short)
     chosen = [s if wanted[s] == 1 else n for s, n in zip(short, long, strict=True)]
     taken = Counter(chosen)
@@ -64,12 +62,6 @@ def _relative(source: Source, base: list[str]) -> tuple[str, ...]:
     return tuple(_split(source.path)[len(base) :]) or ("model",)
 
 
-def _without_suffix(name: str) -> str:
-    lower = name.lower()
-    suffix = next((suffix for suffix in _DROPPED if lower.endswith(suffix)), "")
-    return name[: len(name) - len(suffix)] or name
-
-
 def _refused(source: Source, name: tuple[str, ...], count: int) -> MigrationError | None:
     if ".." in name or "." in name:
         return MigrationError(
@@ -97,7 +89,7 @@ def is_name_for(source: Source, target: str, to: str) -> bool:
         return False
     *folders, name = target[len(start) :].split(separator)
     *above, own = _split(source.path) or ["model"]
-    fits = name in (f"{_without_suffix(own)}.keras", f"{own}.keras") and ".." not in folders
+    fits = name in (f"{without_suffix(own)}{SUFFIX}", f"{own}{SUFFIX}") and ".." not in folders
     return fits and folders == above[len(above) - len(folders) :]
 
 

@@ -30,7 +30,7 @@ Verdict = Literal[
     "migrated", "can be migrated", "decision needed", "refused", "not verified", "crashed", "timed out", "out of memory"
 ]
 _VERDICTS: dict[int, Verdict] = {0: "migrated", 1: "refused", 3: "decision needed", 4: "not verified"}
-_FOR_INSPECT = ("architecture", "last_step", "max_bytes")
+_FOR_INSPECT = ("architecture", "last_step", "custom_objects", "max_bytes")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import shlex
 import signal
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tcn_migrate.cli import options, show
-from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.errors import MigrationError, quoted, shell_command
 
 if TYPE_CHECKING:
     from tcn_migrate.batch.run import Batch
@@ -171,7 +170,7 @@ def _stoppable() -> Iterator[None]:
 
 def _again() -> str:
     words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
-    return quoted(shlex.join(["tcn-migrate", *words, "--resume"]), 2000)[1:-1]
+    return shell_command("tcn-migrate", *words, "--resume")
 
 
 class _Tally:

@@ -23,12 +23,15 @@ Examples:
 @click.argument("old", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @options.architecture
 @options.last_step
+@options.custom_objects
 @options.max_bytes
 @options.machine
-def command(old: tuple[Path, ...], machine: bool, **settings: Any) -> None:
+def command(old: tuple[Path, ...], custom_objects: str | None, machine: bool, **settings: Any) -> None:
     """Say what is in files and what a migration would do; nothing is written."""
     from tcn_migrate.inspection import inspect
 
+    with show.failures(", ".join(map(str, old)), machine=machine):
+        settings["custom_objects"] = options.load_custom_objects(custom_objects)
     worst = 0
     found: list[dict[str, Any]] = []
     for path in old:

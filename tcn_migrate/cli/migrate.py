@@ -87,7 +87,8 @@ def command(
     data, target = list(calibration) or None, new or default_output(old)
 
     def seen() -> Any:
-        return inspect(old, **{name: settings[name] for name in ("architecture", "last_step", "max_bytes")})
+        known = {name: settings[name] for name in ("architecture", "last_step", "max_bytes")}
+        return inspect(old, custom_objects=classes, **known)
 
     with show.failures(str(old), machine=machine):  # and not into a report that is a file of somebody else's
         classes = options.load_custom_objects(custom_objects)
@@ -95,7 +96,7 @@ def command(
             check_output(report, all_inputs(old, settings["architecture"], settings["reference"], data, classes))
             check_apart([target, report])
     with (
-        show.failures(str(old), machine=machine, report=report, seen=seen, new=target),
+        show.failures(str(old), machine=machine, report=report, seen=seen, new=target, given=options.given()),
         show.progress(quiet or machine) as said,
     ):
         outcome = migrate(old, new, custom_objects=classes, calibration=data, progress=said, **settings)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from tcn_migrate.budget import DEFAULT_BYTES, parse_bytes
-from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.errors import MigrationError, as_file, quoted
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -61,6 +62,25 @@ max_bytes: Decorator = click.option(
     help="Refuse a source larger than this, or with more than this in its arrays: 500MB, 16GiB. [default: 8GiB]",
 )
 machine: Decorator = click.option("--json", "machine", is_flag=True, help="Print JSON for machines.")
+
+
+def given() -> dict[str, list[str]]:
+    """What was typed behind the name of the running command, by the names of its parameters: its words."""
+    context = click.get_current_context()
+    typed: dict[str, list[str]] = {}
+    for parameter in context.command.get_params(context):
+        name = str(parameter.name)
+        if name not in context.params or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        values = value if isinstance(value, tuple) else (value,)
+        if isinstance(parameter, click.Argument):
+            typed[name] = [as_file(one) for one in values]
+        elif isinstance(parameter, click.Option) and parameter.is_flag:
+            typed[name] = [(parameter.opts if value else parameter.secondary_opts)[0]]
+        else:
+            typed[name] = [word for one in values for word in (parameter.opts[0], str(one))]
+    return typed
 
 
 def load_custom_objects(module: str | None) -> Mapping[str, Any]:

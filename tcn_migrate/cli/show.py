@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def failures(
     report: Path | None = None,
     seen: Callable[[], Any] | None = None,
     new: Path | None = None,
+    given: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[None]:
     """Turns a MigrationError into its message and exit code, and Ctrl-C into a word.
 
@@ -45,6 +46,7 @@ def failures(
         report: where the failure is written, too.
         seen: inspects the source for that report.
         new: the file that is being written.
+        given: what was typed, by the names of the command's parameters, for the commands in that report.
     """
     before = _identity(new)
     try:
@@ -54,7 +56,7 @@ def failures(
         if report is not None:
             refusal = error
             try:
-                write_report(report, lambda: content, lambda: _refused(source, refusal, seen))
+                write_report(report, lambda: content, lambda: _refused(source, refusal, seen, given or {}))
             except MigrationError as second:
                 click.echo(f"error: {second}", err=True)
         if machine:
@@ -92,14 +94,16 @@ def write_report(report: Path, content: Callable[[], Any], page: Callable[[], st
         raise MigrationError(f"the report cannot be written ({error.strerror})", address=quoted(report)) from None
 
 
-def _refused(source: str, error: MigrationError, seen: Callable[[], Any] | None) -> str:
+def _refused(
+    source: str, error: MigrationError, seen: Callable[[], Any] | None, given: Mapping[str, Sequence[str]]
+) -> str:
     from tcn_migrate.report.page import refused
 
     found = None
     if seen is not None:
         with contextlib.suppress(MigrationError):  # most often the one that is being told
             found = seen()
-    return refused(source, error, found)
+    return refused(source, error, found, given)
 
 
 @contextlib.contextmanager

@@ -10,12 +10,11 @@ import base64
 import hashlib
 import html
 import re
-import shlex
 import unicodedata
 from collections.abc import Iterator
 from importlib import resources
 
-from tcn_migrate.errors import quoted
+from tcn_migrate.errors import quoted, shell_command
 from tcn_migrate.report.picture import PLOT_WIDTH
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -33,6 +32,8 @@ _WAYS = (
     ("Give your own classes", ("--custom-objects", "package.module")),
     ("It was written by keras-tcn 2.9.1", ("--last-step",)),
     ("Replace the file that is there", ("--overwrite",)),
+    ("With tcn_migrate's own layers", ("--target", "layer")),
+    ("Without the optimizer", ("--drop-optimizer",)),
 )
 """What a hint may name, as commands to copy."""
 
@@ -98,7 +99,7 @@ def ways(hint: str) -> list[tuple[str, tuple[str, ...]]]:
 
 def command(*words: object) -> str:
     """A command to copy."""
-    return safe(shlex.join(["tcn-migrate", *(str(word) for word in words)]))
+    return shell_command("tcn-migrate", *words)
 
 
 def safe(text: object, limit: int = 300) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tcn_migrate.errors import as_file
 from tcn_migrate.report.document import command, safe, streamed, ways
 
 MOST_ROWS = 20_000
@@ -21,6 +22,9 @@ Entry = Mapping[str, Any]
 
 _COLOURS = {0: "copied", 3: "measured"}
 """The colour of an exit code, as that of a grade; every other is that of what is lost."""
+
+_NOT_TO_BE_SEEN = ("container", "unsafe", "architecture", "class", "setting", "array")
+"""Kinds of failure that an inspection would end in, too."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +141,14 @@ def _row(entry: Entry, folder: str) -> Row:
 
 def _next(entry: Entry, source: str, target: Any) -> str:
     """The command that goes on with a file; none where there is nothing to do."""
+    old = as_file(source)
     if _colour(entry) == "copied":
-        return command("migrate", source) if target is None else ""
+        return command("migrate", old) if target is None else ""
     named = ways(str(entry.get("message")))
-    new = (str(target),) if target else ()
-    return command("migrate", source, *new, *named[0][1]) if named else command("inspect", source)
+    new = (as_file(target),) if target else ()
+    if named:
+        return command("migrate", old, *new, *named[0][1])
+    return "" if entry.get("error") in _NOT_TO_BE_SEEN else command("inspect", old)
 
 
 def _origin(entry: Entry) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tcn_migrate.errors import DecisionNeeded, MigrationError
+from tcn_migrate.config.fixed_training import FIXED_TRAINING
+from tcn_migrate.errors import DecisionNeeded, MigrationError, as_file
 from tcn_migrate.moves import Move, Plan
 from tcn_migrate.naming.entries import spoken
 from tcn_migrate.recovery.diagnose import INITIAL
@@ -44,6 +45,9 @@ MEANINGS = {
     "initialized": "started afresh; has to be trained",
     "missing": "not in the old file, and not recovered",
 }
+
+
+_RECOVERED = ("refitted", "measured", "initialized")
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,6 @@ def migrated(outcome: Outcome) -> Document:
     if outcome.agreement is not None:
         proof.append(f"{outcome.agreement}.")
     plots, left_out = _plots(plan, recovery)
-    imported = "import keras, tcn_migrate" if plan.target == "layer" else "import keras"
-    path = safe(str(outcome.output))
     return rendered(
         "page.html",
         Page(
@@ -149,14 +151,7 @@ def migrated(outcome: Outcome) -> Document:
             verdict=verdict,
             state=state,
             warnings=(*(recovery.sentences if recovery else ()), *outcome.warnings),
-            commands=[
-                ("Load it in Python", f"{imported}; model = keras.saving.load_model({path!r})"),
-                ("Compare it with the old file", command("verify", outcome.output, "--against", plan.origin.path)),
-                (
-                    "Compare it with recorded predictions",
-                    command("verify", outcome.output, "--golden", "recorded.npz"),
-                ),
-            ],
+            commands=_after(outcome),
             evidence=proof,
             differences=differences,
             recovery=_disagreements(recovery),
@@ -177,7 +172,7 @@ def planned(plan: Plan) -> Document:
             verdict=f"Would be migrated: {len(plan.moves)} variables{missing}",
             state="doubtful" if plan.missing else "good",
             warnings=plan.warnings,
-            commands=[("Migrate it", command("migrate", plan.origin.path))],
+            commands=[("Migrate it", command("migrate", as_file(plan.origin.path), *_target(plan), *plan.reading))],
             **_of_plan(plan, checksums=False),
         ),
     )
@@ -192,20 +187,27 @@ def inspected(seen: Mapping[str, Any]) -> Document:
             verdict=seen["verdict"],
             state="good" if seen["exit_code"] == 0 else "doubtful",
             warnings=seen["warnings"],
-            commands=[("Migrate it", command("migrate", seen["path"]))],
+            commands=[("Migrate it", command("migrate", as_file(seen["path"]), *seen["reading"]))],
             **_of_inspection(seen),
         ),
     )
 
 
-def refused(source: str | Path, error: MigrationError, seen: Mapping[str, Any] | None = None) -> Document:
+def refused(
+    source: str | Path,
+    error: MigrationError,
+    seen: Mapping[str, Any] | None = None,
+    given: Mapping[str, Sequence[str]] | None = None,
+) -> Document:
     """The page of a file that was not migrated, and why.
 
     Args:
         source: the file.
         error: what stopped.
         seen: what `tcn_migrate.inspect` returned for it, where it can be inspected.
+        given: the words of the command, by the names of its parameters; the source alone by default.
     """
+    typed = given or {"old": [as_file(source)]}
     known = {"facts": [("File", safe(source))]} if seen is None else _of_inspection(seen)
     reason = [("Kind of failure", error.kind), ("Exit code", str(error.exit_code))]
     for name, value in (("Where", error.address), ("Expected", error.expected), ("Found", error.found)):
@@ -222,12 +224,77 @@ def refused(source: str | Path, error: MigrationError, seen: Mapping[str, Any] |
             state="doubtful" if decide else "bad",
             warnings=[error.hint] if error.hint else [],
             commands=[
-                *((what, command("migrate", source, *words)) for what, words in ways(error.hint or "")),
-                ("See what is in the file", command("inspect", source)),
+                *((what, _again(typed, words)) for what, words in ways(error.hint or "")),
+                *([] if seen is None else [("See what is in the file", _inspect(typed))]),
             ],
             **known,
         ),
     )
+
+
+def _again(typed: Mapping[str, Sequence[str]], way: Sequence[str]) -> str:
+    """The command that was typed, with one more option, which takes the place of the same one in it."""
+    kept = {name: words for name, words in typed.items() if not words or words[0] != way[0]}
+    return command("migrate", *(word for words in kept.values() for word in words), *way)
+
+
+def _inspect(typed: Mapping[str, Sequence[str]]) -> str:
+    names = ("old", "architecture", "last_step", "custom_objects", "max_bytes")
+    return command("inspect", *(word for name in names for word in typed.get(name, ())))
+
+
+def _target(plan: Plan) -> tuple[str, ...]:
+    return () if plan.target == "layer" else ("--target", plan.target)
+
+
+def _after(outcome: Outcome) -> list[tuple[str, str]]:
+    """What to do with a new file; no comparison that this file would not pass."""
+    plan, new, old = outcome.plan, as_file(outcome.output), as_file(outcome.plan.origin.path)
+    commands = [("Load it in Python", _loading(outcome))]
+    if outcome.custom_objects and "--custom-objects" not in plan.reading:
+        return commands  # classes that no command can be given
+    stored = {(*tcn, *below) for tcn, reading in plan.tcns.items() for below in reading.found}
+    if all(move.address not in stored for move in plan.moves if move.grade in _RECOVERED):
+        commands.append(("Compare it with the old file", command("verify", new, "--against", old, *plan.reading)))
+    # Reading a new file again does not know a FixedTraining yet.
+    if outcome.recovery is None and FIXED_TRAINING not in set(_strings(plan.config)):
+        pairs = list(zip(plan.reading, plan.reading[1:], strict=False))
+        of_the_new = [word for pair in pairs if pair[0] in ("--custom-objects", "--max-bytes") for word in pair]
+        commands.append(
+            (
+                "Compare it with recorded predictions",
+                command("verify", new, "--golden", "recorded.npz", *of_the_new),
+            )
+        )
+    return commands
+
+
+def _loading(outcome: Outcome) -> str:
+    """Python code that loads a new file, with what registers its layers."""
+    plan = outcome.plan
+    used = set(_strings([plan.config, plan.compile_config]))
+    own = {name: thing for name, thing in outcome.custom_objects.items() if name in used}
+    modules = sorted({thing.__module__ for thing in own.values()} - {"__main__"})
+    lines = [f"import {', '.join(['keras', *modules])}"]
+    if plan.target == "layer":
+        lines.append("from tcn_migrate import TCN")
+    classes = ", ".join(f"{name!r}: {_spelled(thing)}" for name, thing in own.items())
+    given = f", custom_objects={{{classes}}}" if own else ""
+    lines.append(f"model = keras.saving.load_model({str(outcome.output)!r}{given})")
+    return "; ".join(lines)
+
+
+def _spelled(thing: Any) -> str:
+    """A class or function, as code names it behind the import of its module."""
+    module, name = thing.__module__, thing.__qualname__.rpartition("<locals>.")[2]
+    return str(name) if module == "__main__" else f"{module}.{name}"
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _strings(item)
 
 
 def _of_inspection(seen: Mapping[str, Any]) -> dict[str, Any]:
