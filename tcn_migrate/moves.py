@@ -120,7 +120,7 @@ class Plan:
     repairs: tuple[Repair, ...]
     tcns: Mapping[Address, TCNReading]
     warnings: tuple[str, ...]
-    tcn_paths: Mapping[Address, str]
+    tcn_paths: Mapping[Address, str] = field(default_factory=dict)
     compile_config: Json | None = None
     places: Mapping[Address, Address] = field(default_factory=dict)
     optimizer: tuple[Move, ...] = ()
