@@ -7,6 +7,7 @@ and what to do next. The command line turns its kind into an exit code; the libr
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import unicodedata
 from collections.abc import Iterator
@@ -54,6 +55,19 @@ def _shell_word(word: str) -> str:
         return shlex.quote(word)
     raw = word.encode("utf-8", "surrogateescape")
     return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"\\'" else f"\\{b:03o}" for b in raw) + "'"
+
+
+def reason(error: BaseException, limit: int = 300) -> str:
+    """The most specific sentence of an error that Keras raised, made harmless.
+
+    Keras puts its own sentences and a layer's whole config before the reason, once for each model that the layer is in
+    (keras/src/saving/serialization_lib.py, "Exception encountered: "), and the arguments of the call behind it.
+    """
+    text = str(error).partition("\n\nArguments received by")[0]
+    before, _, last = text.rpartition("Exception encountered: ")
+    named = re.findall(r"deserializing class '(\w+)'", before)
+    words = " ".join(f"{named[-1]}: {last}".split() if named else last.split())
+    return quoted(words if len(words) <= limit else words[:limit] + words[-limit:], limit)
 
 
 class MigrationError(Exception):

@@ -17,7 +17,7 @@ from typing import Any
 from tcn_migrate.budget import DEFAULT_BYTES
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.containers import open_checkpoint
-from tcn_migrate.errors import NamingError, VerificationError, quoted
+from tcn_migrate.errors import NamingError, VerificationError, quoted, reason
 from tcn_migrate.migration import migrate
 from tcn_migrate.moves import Plan
 
@@ -173,7 +173,7 @@ def _assign(model: Any, plan: Plan, weights: Path) -> None:
         if differing:
             problem = f"{quoted(differing[0])} did not get the file's values"
     except Exception as error:  # whatever Keras says of a variable that does not fit
-        problem = f"{type(error).__name__}: {quoted(' '.join(str(error).split()), 300)}"
+        problem = f"{type(error).__name__}: {reason(error)}"
     if problem is not None:
         model.load_weights(before)
         raise VerificationError(f"Keras cannot load the weights ({problem})", address=f"model {quoted(model.name)}")

@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from tcn_migrate.errors import VerificationError, quoted
+from tcn_migrate.errors import VerificationError, quoted, reason
+from tcn_migrate.inputs import modules_of
 from tcn_migrate.moves import Plan
 from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, spoken
@@ -87,10 +89,22 @@ def load(path: Path, custom_objects: Mapping[str, Any] | None = None, *, target:
             return keras.saving.load_model(path, custom_objects=dict(custom_objects or {}), compile=False)
         except Exception as error:
             raise VerificationError(
-                f"Keras {keras.__version__} cannot load the new file ({type(error).__name__}): "
-                f"{quoted(' '.join(str(error).split()), 300)}",
-                hint="This is a fault of tcn-migrate, or a layer takes an input that it never had; please report it",
+                f"Keras {keras.__version__} cannot load the new file ({type(error).__name__}): {reason(error)}",
+                hint=_raised_in(error, custom_objects or {})
+                or "This is a fault of tcn-migrate, or a layer takes an input that it never had; please report it",
             ) from None
+
+
+def _raised_in(error: BaseException | None, custom_objects: Mapping[str, Any]) -> str | None:
+    """Where the user's own code raised an error, if it did."""
+    own = set(map(str, modules_of(custom_objects)))
+    place = None
+    while error is not None:
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename in own:
+                place = f"{quoted(frame.f_code.co_filename, 200)[1:-1]}, line {line}"
+        error = error.__cause__ or error.__context__
+    return None if place is None else f"Your own code raised it: {place}"
 
 
 _SILENCED = threading.RLock()
@@ -194,7 +208,7 @@ def compile_model(model: Any, plan: Plan) -> None:
         elif wanted:
             model.optimizer.load_own_variables({str(n): move.values() for n, move in enumerate(plan.optimizer)})
     except Exception as error:
-        problem = f"{type(error).__name__}: {quoted(' '.join(str(error).split()), 300)}"
+        problem = f"{type(error).__name__}: {reason(error)}"
     if problem is not None:
         raise VerificationError(
             f"Keras cannot compile the new model as the old one was ({problem})",

@@ -207,3 +207,44 @@ def test_the_pages_of_a_plan_and_an_inspection_migrate_as_they_read(folder: Path
         done = run(*shlex.split(line)[1:], "--no-verify", "--overwrite", "--json")
         assert done.exit_code == 0, (line, done.output)
         assert f'"target": "{target}"' in done.output
+
+
+BROKEN = """
+import keras
+
+
+class TimeWeights(keras.layers.Layer):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        {init}
+
+    def build(self, shape):
+        {build}
+
+    def call(self, x):
+        return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (8, {"init": "raise ValueError('the width of my layer is gone')", "build": "pass"}),
+        (8, {"init": "self.n = self.get_config()['my_width']", "build": "pass"}),
+        (11, {"init": "pass", "build": "raise ValueError('the width of my layer is gone')"}),
+        (11, {"init": "pass", "build": "raise ValueError('x' * 5000 + 'my layer is gone')"}),
+    ],
+)
+def test_a_class_of_the_users_that_fails_is_said_with_its_reason(line: int, code: dict[str, str], folder: Path) -> None:
+    (folder / "my_layers.py").write_text(BROKEN.format(**code))
+    old = staged(OWN)
+
+    refused = run("migrate", old, "new.keras", "--custom-objects", "my_layers")
+
+    assert refused.exit_code == 4
+    message = " ".join(refused.output.split())
+    assert "my layer is gone'" in message or "TimeWeights: 'my_width''" in message
+    assert f"Your own code raised it: {folder / 'my_layers.py'}, line {line}" in message
+    assert "deserialized properly" not in message
+    assert len(message) < 1000
+    assert not Path("new.keras").exists()
