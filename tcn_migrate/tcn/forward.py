@@ -82,7 +82,7 @@ def forward(
         settings: its settings.
         generation: which function they mean.
         arrays: its variables by address below the layer, such as `("residual_block_0", "conv1D_0", "kernel")`;
-            `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution. Under weight norm a
+            `activation` has a PReLU's slopes `alpha`, (1, filters) or (1, 1); `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution. Under weight norm a
             convolution has `v` and `g` in the place of `kernel`.
         x: (batch, time, features).
 
@@ -93,7 +93,13 @@ def forward(
     def part(*path: str) -> dict[str, Array]:
         return {a[-1]: np.asarray(v, np.float64) for a, v in arrays.items() if a[:-1] == path}
 
-    activation = function(settings.activation, settings.activation_settings)
+    if settings.activation == "PReLU":
+        slopes = part("activation")["alpha"]
+
+        def activation(y: Array) -> Array:
+            return np.maximum(y, 0) + slopes * np.minimum(y, 0)
+    else:
+        activation = function(settings.activation, settings.activation_settings)
     inside = function(generation.inside, {}) if generation.inside else activation
     state = np.asarray(x, np.float64)
     if settings.go_backwards:
