@@ -82,8 +82,9 @@ def forward(
         settings: its settings.
         generation: which function they mean.
         arrays: its variables by address below the layer, such as `("residual_block_0", "conv1D_0", "kernel")`;
-            `activation` has a PReLU's slopes `alpha`, (1, filters) or (1, 1); `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution. Under weight norm a
-            convolution has `v` and `g` in the place of `kernel`.
+            `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution. Under weight norm a
+            convolution has `v` and `g` in the place of `kernel`. A PReLU has its slopes at `("activation", "alpha")`,
+            (1, filters) or (1, 1).
         x: (batch, time, features).
 
     Returns:
