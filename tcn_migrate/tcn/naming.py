@@ -94,7 +94,7 @@ def from_store(place: Node | None, blocks: int) -> TCNArrays:
         if inner is not None and block.child("residual_layers"):
             found.style.add("residual_layers")
         if k == 0 and inner is not None and (first := inner.child("activation")) is not None:
-            # Keras 2.15 writes the shared activation where its walk meets it first, in an Activation of the first block.
+            # Keras 2.15 writes the shared activation where it meets it first, in the first block.
             _put_numbered(found, SLOPES[:-1], first.child("activation"), SLOPES[-1:])
         for slot in (0, 1):
             convolution = block.child(f"conv1D_{slot}")
