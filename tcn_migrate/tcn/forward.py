@@ -94,13 +94,13 @@ def forward(
     def part(*path: str) -> dict[str, Array]:
         return {a[-1]: np.asarray(v, np.float64) for a, v in arrays.items() if a[:-1] == path}
 
-    if settings.activation == "PReLU":
-        slopes = part("activation")["alpha"]
+    slopes = part("activation").get("alpha")
 
-        def activation(y: Array) -> Array:
-            return np.maximum(y, 0) + slopes * np.minimum(y, 0)
-    else:
-        activation = function(settings.activation, settings.activation_settings)
+    def activation(y: Array) -> Array:
+        if slopes is not None:  # a PReLU
+            return np.asarray(np.maximum(y, 0) + slopes * np.minimum(y, 0))
+        return function(settings.activation, settings.activation_settings)(y)
+
     inside = function(generation.inside, {}) if generation.inside else activation
     state = np.asarray(x, np.float64)
     if settings.go_backwards:
