@@ -68,8 +68,10 @@ def test_what_is_written_computes_what_the_forward_pass_does(name: str, settings
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ("PReLU", SettingError, "slopes are variables"),
-        (stored("PReLU", name="p", shared_axes=[1]), SettingError, "slopes are variables"),
+        ("PReLU", SettingError, "slopes are not shared"),
+        (stored("PReLU", name="p"), SettingError, "slopes are not shared"),
+        (stored("PReLU", name="p", shared_axes=[2]), SettingError, "slopes are not shared"),
+        (stored("PReLU", name="p", shared_axes=[1], alpha_constraint="NonNeg"), SettingError, "alpha_constraint"),
         (stored("Dropout", rate=0.5), SettingError, "is not known"),
         (stored("LeakyReLU", alpha="0.2"), SettingError, "is not known"),
         ({"module": "os", "class_name": "LeakyReLU", "config": {}}, UnsafeError, "never run"),

@@ -13,7 +13,7 @@ from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import classes
 from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, unwrapped
-from tcn_migrate.tcn.naming import NORM_VARIABLES
+from tcn_migrate.tcn.naming import NORM_VARIABLES, SLOPES
 
 
 def paths(model: Json) -> dict[Address, str]:
@@ -110,6 +110,7 @@ def _layer(address: Address, entry: Json, prefix: str) -> Iterator[tuple[Address
 def tcn_paths(config: Json) -> Iterator[tuple[Address, str]]:
     """Where keras-tcn 3.5.7 and this package's layer keep a TCN's variables, below the layer."""
     norm = "batch" if config.get("use_batch_norm") else "layer" if config.get("use_layer_norm") else None
+    yield SLOPES, f"{SLOPES[0]}/vars/0"
     yield from _convolution(("main_conv1D",))
     for k in range(int(config["nb_stacks"]) * len(config["dilations"])):
         block = f"residual_block_{k}"

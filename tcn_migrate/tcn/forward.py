@@ -93,7 +93,8 @@ def forward(
         generation: which function they mean.
         arrays: its variables by address below the layer, such as `("residual_block_0", "conv1D_0", "kernel")`;
             `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution. Under weight norm a
-            convolution has `v` and `g` in the place of `kernel`.
+            convolution has `v` and `g` in the place of `kernel`. A PReLU has its slopes at `("activation", "alpha")`,
+            (1, filters) or (1, 1).
         x: (batch, time, features).
         of_the_batch: its batch norms compute with the statistics of this batch.
 
@@ -104,7 +105,13 @@ def forward(
     def part(*path: str) -> dict[str, Array]:
         return {a[-1]: np.asarray(v, np.float64) for a, v in arrays.items() if a[:-1] == path}
 
-    activation = function(settings.activation, settings.activation_settings)
+    slopes = part("activation").get("alpha")
+
+    def activation(y: Array) -> Array:
+        if slopes is not None:  # a PReLU
+            return np.asarray(np.maximum(y, 0) + slopes * np.minimum(y, 0))
+        return function(settings.activation, settings.activation_settings)(y)
+
     inside = function(generation.inside, {}) if generation.inside else activation
     state = np.asarray(x, np.float64)
     if settings.go_backwards:

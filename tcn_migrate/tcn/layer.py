@@ -289,6 +289,9 @@ class TCN(keras.layers.Layer):  # type: ignore[misc]
         if len(shape) != 3 or shape[-1] is None:
             raise ValueError(f"A TCN takes (batch, time, features) with a known number of features, not {shape}.")
         row, blocks = self.generation, self._number_of_blocks()
+        shared = isinstance(self.activation, keras.layers.PReLU)
+        if shared:  # one layer for all blocks, whose slopes lie at the TCN's own attribute
+            self.activation.build((*shape[:-1], self._width(0)))
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: shape[-1]})
         if row.first_convolution:
             self.main_conv1D = keras.layers.Conv1D(
@@ -309,7 +312,7 @@ class TCN(keras.layers.Layer):  # type: ignore[misc]
                 self.kernel_size,
                 self.dilations[k % len(self.dilations)],
                 self.padding,
-                activation=activation_name(self.activation),
+                activation=self.activation if shared else activation_name(self.activation),
                 generation=row.name,
                 norm="batch" if self.use_batch_norm else "layer" if self.use_layer_norm else None,
                 dropout_rate=self.dropout_rate,

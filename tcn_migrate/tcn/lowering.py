@@ -19,6 +19,7 @@ from tcn_migrate.errors import MigrationError, quoted
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_tcn, layers_of, name_of, spoken
 from tcn_migrate.tcn.forward import EPSILON
 from tcn_migrate.tcn.generations import has_matching_convolution
+from tcn_migrate.tcn.naming import SLOPES
 from tcn_migrate.tcn.reading import TCNReading
 from tcn_migrate.tcn.rewriting import initializer
 
@@ -299,6 +300,8 @@ class _Sketch:
             width = filters
         if settings.use_skip_connections:
             x = skips[0] if len(skips) == 1 else self.layer("Add", "skip_connections", skips)
+        if settings.activation == "PReLU" and SLOPES not in self.places:
+            self.idle.add(SLOPES)
         self.output = x if settings.return_sequences else self.step(x)
 
     def branch(self, k: int, x: Json) -> Json:
@@ -352,6 +355,8 @@ class _Sketch:
         """An activation; those that the oldest Keras 3 does not have under any name are drawn with operations."""
         if function == "linear":
             return x
+        if function == "PReLU":
+            return self.shared_slopes(x)
         if function == self.settings.activation and self.settings.activation_settings:
             return self.layer(function, place, x, **self.settings.activation_settings)
         if function in OPERATIONS:
@@ -367,6 +372,22 @@ class _Sketch:
             x = self.layer("Activation", f"{place}_softplus", x, activation="softplus")
             return self.operation("numpy.Negative", place, x)
         return self.layer("Activation", place, x, activation=_ACTIVATIONS.get(function, function))
+
+    def shared_slopes(self, x: Json) -> Json:
+        """One more call of the PReLU that all activations share."""
+        if self.time == 2:
+            raise MigrationError(
+                "a TCN with a PReLU inside a TimeDistributed cannot be said in Keras's own layers",
+                address=self.name,
+                hint=_OTHER_TARGET,
+            )
+        name = f"{self.name}_activation"
+        drawn = next((entry for entry in self.drawing.entries if entry["name"] == name), None)
+        if drawn is None:
+            self.places[SLOPES] = (name, SLOPES[-1])
+            return self.layer("PReLU", "activation", x, **self.settings.activation_settings)
+        drawn["inbound_nodes"].append({"args": [x], "kwargs": {}})
+        return tensor(name, len(drawn["inbound_nodes"]) - 1)
 
     def step(self, x: Json) -> Json:
         """The one step that is returned."""

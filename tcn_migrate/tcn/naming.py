@@ -21,6 +21,8 @@ from tcn_migrate.naming.entries import Address
 from tcn_migrate.naming.names import Named
 
 NORM_VARIABLES = {"batch": ("gamma", "beta", "moving_mean", "moving_variance"), "layer": ("gamma", "beta")}
+SLOPES = ("activation", "alpha")
+"""The address of the slopes of a PReLU, which all activations of a TCN share."""
 _IDLE = "weight norm's copy for the first call, never used afterwards"
 _NUMBERED_NORM = re.compile(r"(batch|layer)_normalization(?:_(\d+))?")
 
@@ -79,6 +81,8 @@ def from_store(place: Node | None, blocks: int) -> TCNArrays:
     if place is None:
         return found
     _put_numbered(found, ("main_conv1D",), place.child("main_conv1D"), ("kernel", "bias"))
+    for name in ("activation", "activation_name"):
+        _put_numbered(found, SLOPES[:-1], place.child(name), SLOPES[-1:])
     listed = place.child("residual_blocks")
     for k in range(blocks):
         block, name = place.child(f"residual_block_{k}"), f"residual_block_{k}"
@@ -89,6 +93,9 @@ def from_store(place: Node | None, blocks: int) -> TCNArrays:
         inner = block.child("layers") or block.child("residual_layers")
         if inner is not None and block.child("residual_layers"):
             found.style.add("residual_layers")
+        if k == 0 and inner is not None and (first := inner.child("activation")) is not None:
+            # Keras 2.15 writes the shared activation where it meets it first, in the first block.
+            _put_numbered(found, SLOPES[:-1], first.child("activation"), SLOPES[-1:])
         for slot in (0, 1):
             convolution = block.child(f"conv1D_{slot}")
             if convolution is None and inner is not None:
@@ -164,6 +171,9 @@ def from_names(place: tuple[Named, ...], blocks: int) -> TCNArrays:
         if "data_dep_init" in scopes:
             found.ignored[named.array.name] = _IDLE
             continue
+        if named.variable == "alpha":  # the first activation's call gives the scopes
+            found.put(SLOPES, named.array)
+            continue
         if depth is None:
             if named.variable in ("kernel", "bias"):
                 found.put(("main_conv1D", named.variable), named.array)
@@ -213,6 +223,9 @@ def from_graph(place: Node | None, blocks: int) -> TCNArrays:
     main = place.child("main_conv1D")
     for variable, array in ({} if main is None else main.arrays()).items():
         found.put(("main_conv1D", variable), array)
+    # 3.4 keeps the configured activation as `activation`, 3.5 as `activation_name`.
+    slopes = place.child("activation") or place.child("activation_name")
+    found.put(SLOPES, None if slopes is None else slopes.arrays().get("alpha"))
     listed = place.child("residual_blocks")
     for k in range(blocks):
         name = f"residual_block_{k}"

@@ -15,7 +15,7 @@ from tcn_migrate.errors import DecisionNeeded, NamingError, SettingError, quoted
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.tcn.activations import ACTIVATIONS
 from tcn_migrate.tcn.generations import CURRENT, GENERATIONS, Generation, has_matching_convolution
-from tcn_migrate.tcn.naming import NORM_VARIABLES, TCNArrays
+from tcn_migrate.tcn.naming import NORM_VARIABLES, SLOPES, TCNArrays
 from tcn_migrate.tcn.settings import KNOWN, Norm, TCNSettings
 
 LARGEST_PADDING = 1 << 24
@@ -254,6 +254,8 @@ def expected_shapes(
         folded: with plain kernels also where the file has weight norm.
     """
     shapes: dict[Address, tuple[int, ...]] = {}
+    if settings.activation == "PReLU":  # a part of the layer from its start, so before the convolutions
+        shapes[SLOPES] = (1, 1 if 2 in settings.activation_settings["shared_axes"] else settings.filters[0])
     if generation.first_convolution:
         shapes["main_conv1D", "kernel"] = (1, width, settings.filters[0])
         shapes["main_conv1D", "bias"] = (settings.filters[0],)

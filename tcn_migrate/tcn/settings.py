@@ -40,7 +40,8 @@ class TCNSettings:
         declared_norms: the norms that the config asks for: both, one or none. The arrays decide (2.9.0 leaves
             `use_layer_norm` out of its config; files with both flags hold batch norm).
         weight_norm: the two convolutions of a block are wrapped in weight normalization.
-        activation: the name of a function of Keras or TensorFlow, or the class of a layer without variables.
+        activation: the name of a function of Keras or TensorFlow, or the class of a layer: one without variables, or
+            `PReLU`, whose array is `("activation", "alpha")`.
         activation_settings: of that layer, in Keras 3's names; its axes count from the back. Empty for a function.
         keys: the names of all settings that were in the config; missing ones tell the generation.
         Others are as in `tcn_migrate.TCN`.
@@ -149,6 +150,8 @@ def read_settings(config: Mapping[str, Any], address: str) -> TCNSettings:
     if flag("use_layer_norm"):
         norms.append("layer")
     activation, activation_settings = read_activation(config.get("activation", "relu"), address)
+    if activation == "PReLU" and 2 not in activation_settings["shared_axes"] and len(set(widths)) > 1:
+        raise bad("nb_filters", "one number for all blocks, since the activation has one slope for each filter,")
     generation = config.get("generation")
     return TCNSettings(
         name=str(config.get("name", "tcn")),
@@ -212,11 +215,7 @@ def read_activation(stored: Any, address: str) -> tuple[str, Json]:
     if layer is not None:
         return layer[0], {key: _from_the_back(value) if key == "axis" else value for key, value in layer[1].items()}
     if stored == "PReLU":
-        raise SettingError(
-            "activation is a PReLU, whose slopes are variables of the TCN; that is not supported",
-            address=address,
-            hint="Where the old environment is at hand, put another activation in its place and train again",
-        )
+        return "PReLU", _shared_slopes(settings, address)
     if not isinstance(stored, str):
         raise SettingError(
             f"activation = {quoted(stored)} cannot be; the name of one of Keras's activations is needed",
@@ -231,6 +230,34 @@ def read_activation(stored: Any, address: str) -> tuple[str, Json]:
             expected=f"one of {', '.join(sorted(ACTIVATIONS))}",
         )
     return name, {}
+
+
+def _shared_slopes(settings: Json, address: str) -> Json:
+    """The settings of a PReLU object, which all activations of a TCN share, and with it its one array `alpha`.
+
+    keras-tcn hands the object to every `Activation`. From a class name each of them makes a PReLU of its own
+    (measured with keras-tcn 3.5.0 on Keras 2.15; on Keras 2.4 a class name is refused).
+
+    Raises:
+        SettingError: slopes that are not shared by all activations, or not by all steps; and what only changes
+            training.
+    """
+    axes = settings.get("shared_axes")
+    axes = [axes] if isinstance(axes, int) else axes
+    if not isinstance(axes, list | tuple) or 1 not in axes or not set(axes) <= {1, 2}:
+        raise SettingError(
+            "activation is a PReLU whose slopes are not shared by all time steps; that is not supported",
+            address=address,
+            expected="a PReLU object with shared_axes [1] or [1, 2]",
+            found=f"shared_axes {quoted(axes)}"
+            if settings
+            else "the name of the class, which makes a PReLU in each place",
+            hint="Where the old environment is at hand, put another activation in its place and train again",
+        )
+    for key in ("alpha_regularizer", "alpha_constraint"):
+        if settings.get(key) is not None:
+            raise SettingError(f"activation is a PReLU with {key}; that is not supported", address=address)
+    return {"shared_axes": sorted(set(axes))}
 
 
 def _from_the_back(axis: Any) -> Any:
