@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tcn_migrate.recovery.least_squares import EXACT, Descent, Problem, descend, root_mean_square
+from tcn_migrate.recovery.least_squares import EXACT, PATIENCE, Descent, Problem, descend, root_mean_square
 from tcn_migrate.recovery.recorded import Recorded
 
 Array = np.ndarray[Any, Any]
@@ -38,6 +38,9 @@ PRIORS = (0.05, 5e-3, 5e-4, 5e-6, 0.0)
 
 24 filters, 12 norms, everything lost, 1.5 recorded numbers a missing one: 1.2e-2, 2e-3, 2e-4, 3e-6, 5e-7.
 """
+
+SHORT_PATIENCE = 2
+"""Steps without a better error after which a prior is lowered: the rest is for the next descent to find."""
 
 STUCK = 0.01
 """Error above which a descent without a prior is in another valley, and one with a prior is tried."""
@@ -129,7 +132,15 @@ def _annealed(
     best: Descent | None = None
     chosen = priors[0]
     for prior in priors:
-        found = descend(problem, start if best is None else best.parameters, prior=prior, centre=start, stop=note)
+        patience = SHORT_PATIENCE if prior else PATIENCE
+        found = descend(
+            problem,
+            start if best is None else best.parameters,
+            prior=prior,
+            centre=start,
+            patience=patience,
+            stop=note,
+        )
         if best is not None and found.score > best.score:
             break
         best, chosen = found, prior
