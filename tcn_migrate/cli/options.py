@@ -75,7 +75,7 @@ def load_custom_objects(module: str | None) -> Mapping[str, Any]:
 
     try:
         with quiet():  # a backend greets
-            import keras
+            importlib.import_module("keras")  # and with it all libraries, before the folder can offer others
 
             if str(Path.cwd()) not in sys.path:
                 sys.path.append(str(Path.cwd()))
