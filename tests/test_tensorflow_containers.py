@@ -275,7 +275,7 @@ def test_keys_that_grow_from_each_other_do_not_fill_the_memory(tmp_path: Path) -
         read_bundle(tmp_path, "x")
     half = b"k" * (tensor_bundle.MAX_KEY // 2)
     content = number(0) + number(len(half)) + number(0) + half
-    content += b"".join(number(len(half)) + number(3) + number(0) + b"%03d" % (at % 1000) for at in range(10_000))
+    content += b"".join(number(len(half)) + number(5) + number(0) + b"%05d" % at for at in range(10_000))
     (tmp_path / "x.index").write_bytes(table([closed(content + struct.pack("<II", 0, 1))]))
     with pytest.raises(UnsafeError, match="too many or too long keys"):
         read_bundle(tmp_path, "x")

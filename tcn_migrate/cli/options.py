@@ -91,12 +91,14 @@ def load_custom_objects(module: str | None) -> Mapping[str, Any]:
     """
     if module is None:
         return {}
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
     from tcn_migrate.verify import quiet
 
     try:
-        with quiet():  # it will import Keras, and Keras a backend that greets
+        with quiet():  # a backend greets
+            importlib.import_module("keras")  # and with it all libraries, before the folder can offer others
+
+            if str(Path.cwd()) not in sys.path:
+                sys.path.append(str(Path.cwd()))
             loaded = importlib.import_module(module)
     except Exception as error:
         raise MigrationError(

@@ -319,6 +319,7 @@ def _table(table: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     _, position = _handle(footer, 0)  # the metaindex, which TensorFlow leaves empty
     index, _ = _handle(footer, position)
     end = entries = length = 0
+    before: bytes | None = None
     for blocks, (_, handle) in enumerate(_block(table, index)):
         place, _ = _handle(handle, 0)
         if place[0] < end or blocks > MAX_ENTRIES:  # one behind the other, so that nothing is read twice
@@ -328,6 +329,9 @@ def _table(table: memoryview) -> Iterator[tuple[bytes, memoryview]]:
             entries, length = entries + 1, length + len(key)
             if entries > MAX_ENTRIES or length > MAX_KEYS:
                 raise UnsafeError("it has too many or too long keys", expected=f"at most {MAX_ENTRIES} keys")
+            if before is not None and key <= before:  # TensorFlow would take the first of two, or miss one by searching
+                raise ContainerError("its keys do not rise, or one is there twice", found=quoted(key))
+            before = key
             yield key, value
 
 

@@ -20,7 +20,7 @@ from tcn_migrate.errors import ArchitectureNeeded, ContainerError, NamingError, 
 CONTAINER = "tf checkpoint"
 MAX_STATE = 1 << 20
 _DATA_FILE = re.compile(r"(.*)\.data-[0-9]{5}-of-[0-9]{5}")
-_MODEL_PATH = re.compile(r'^\s*model_checkpoint_path\s*:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_MODEL_PATH = re.compile(r'^[ \t]*model_checkpoint_path[ \t]*:[ \t]*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 
 
 def matches(path: Path) -> bool:
