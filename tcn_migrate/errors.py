@@ -53,7 +53,10 @@ def as_file(path: object) -> str:
 def _shell_word(word: str) -> str:
     if all(character == "\\" or _harmless(character) == character for character in word):
         return shlex.quote(word)
-    raw = word.encode("utf-8", "surrogateescape")
+    try:
+        raw = word.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no name of a file, but text from elsewhere
+        raw = word.encode("utf-8", "surrogatepass")
     return "$'" + "".join(chr(b) if 32 <= b < 127 and b not in b"\\'" else f"\\{b:03o}" for b in raw) + "'"
 
 
