@@ -174,7 +174,9 @@ def fix_calls(
         array = located.arrays.get(stored.get(address, address))
         return array.shape[0] if array is not None and len(array.shape) == 1 else None
 
-    fixed = fix_training(config, wrap=target == "layer", keras_version=version, channels=channels)
+    # A TCN in a TimeDistributed is lowered to one model under the TimeDistributed's address.
+    by_steps = {new for old, new in lowered.places.items() if old == (*new, "layer")}
+    fixed = fix_training(config, wrap=target == "layer", keras_version=version, channels=channels, by_steps=by_steps)
     config = repair_nested_models(fixed.config)[0] if target == "plain" else fixed.config
     lowered.places |= {stored[old]: new for old, new in fixed.places.items()}
     lowered.unused |= {stored[old] for old in fixed.idle if old in stored}

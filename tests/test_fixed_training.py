@@ -182,10 +182,25 @@ def test_a_value_that_is_a_tensor_is_refused() -> None:
 def test_a_batch_norm_of_all_steps_is_not_taken_for_one_of_each() -> None:
     each = layer("TimeDistributed", "each", "x", layer=inner("BatchNormalization", name="norm"))
 
-    with pytest.raises(SettingError, match="statistics of all steps"):
-        fixed(called(each, True))
+    for wrap in (True, False):
+        with pytest.raises(SettingError, match="statistics of all steps"):
+            fixed(called(each, True), wrap=wrap)
 
     assert fixed(called(each, False))["each"]["class_name"] == "FixedTraining"
+
+
+def test_a_tcn_of_each_step_is_not_said_with_the_batch_norms_of_all_steps() -> None:
+    norm = layer("BatchNormalization", "norm", "i")
+    drawn = functional(source("i", (None, 8, 3)), norm, name="each")
+    each = {**drawn, "name": "each", "inbound_nodes": layer("", "", "x")["inbound_nodes"]}
+    model = functional(source("x", (None, 8, 3)), called(each, True))
+
+    def fix(**keywords: Any) -> Any:
+        return fix_training(model, wrap=False, channels=lambda address: 3, **keywords)
+
+    assert ("each", "norm", "moving_mean") in fix().idle
+    with pytest.raises(SettingError, match="statistics of all steps"):
+        fix(by_steps={("each",)})
 
 
 @pytest.mark.parametrize(("version", "refused"), [("2.2.4-tf", True), ("2.3.1", True), ("2.3.0-tf", False)])

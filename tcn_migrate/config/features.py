@@ -15,7 +15,7 @@ from typing import Any
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.entries import is_model, name_of
 from tcn_migrate.config.keras_operations import is_operation
-from tcn_migrate.config.operations import ends_in, history, in_order, tensors_in
+from tcn_migrate.config.operations import ends_in, history, in_order, is_tensor, tensors_in
 from tcn_migrate.config.settings import words
 
 Address = tuple[str, ...]
@@ -27,7 +27,12 @@ _SAME = words(
     "GaussianNoise AlphaDropout ActivityRegularization BatchNormalization LayerNormalization GroupNormalization",
     "RMSNormalization UnitNormalization Normalization Rescaling Masking Identity",
 )
-_SAME_OPERATIONS = words("Copy Flip Cast StopGradient Absolute Clip Exp Negative Relu Sigmoid Silu Sqrt Square Tanh")
+_SAME_OPERATIONS = words(
+    "Copy Flip Cast StopGradient Absolute Clip Exp Negative Relu Sigmoid Silu Sqrt Square Tanh Arcsinh Arctan Ceil Cos",
+    "Cosh Erf Expm1 Floor Log Rsqrt Sign Sin Sinh Tan OnesLike ZerosLike",
+)
+_BROADCASTING = words("Add Divide Equal FloorDivide Maximum Minimum Multiply NotEqual Power Subtract TrueDivide Where")
+_REDUCTIONS = words("Max Mean Min Prod Sum Var")
 _ELEMENTWISE = words("Add Average Maximum Minimum Multiply Subtract")
 _RECURRENT = words("LSTM GRU SimpleRNN")
 
@@ -112,13 +117,14 @@ def _in_order(
         known: calls whose outputs are there from the start.
 
     Yields:
-        The layer, the number of its call, and the outputs that are its first argument.
+        The layer, the number of its call, and the outputs that are its first argument; for an operation, all arguments.
     """
     calls, needs = {}, {}
     for entry in layers:
         for number, call in enumerate(entry.get("inbound_nodes") or []):
             arguments = (call.get("args") or []) if isinstance(call, dict) else []
-            sources = [history(tensor) for tensor in tensors_in(arguments[:1])]
+            entering = arguments if is_operation(entry.get("module"), entry["class_name"]) else arguments[:1]
+            sources = [history(tensor) for tensor in tensors_in(entering)]
             calls[name_of(entry), number] = (entry, number, sources)
             needs[name_of(entry), number] = {source[:2] for source in sources} - set(known)
     yield from (calls[call] for call in in_order(needs))
@@ -140,6 +146,14 @@ def _layer(entry: Json, address: Address, shapes: list[Shape], found: Found, num
     shape = shapes[0] if len(shapes) == 1 else None
     found.layers.setdefault(address, []).append(shape)
     if is_operation(entry.get("module"), entry["class_name"]):
+        if entry["class_name"] in _BROADCASTING and _of_tensors_and_numbers(entry, number):
+            return [_broadcast(shapes, at=0)]
+        if entry["class_name"] in _REDUCTIONS:
+            return [_reduced(entry["config"], shape)]
+        if entry["class_name"] == "Take":
+            return [_reduced(entry["config"], shape) if _takes_one(entry, number) else None]
+        if entry["class_name"] == "Cumsum":
+            return [shape if isinstance(entry["config"].get("axis"), int) else None]
         return [shape] if entry["class_name"] in _SAME_OPERATIONS else []
     name, config = entry["class_name"], entry["config"]
     if name == "TimeDistributed":
@@ -154,7 +168,7 @@ def _layer(entry: Json, address: Address, shapes: list[Shape], found: Found, num
             return [forward or None if config.get("merge_mode") in ("sum", "mul", "ave") else None]
         return [(*forward[:-1], _times(forward[-1], 2))]
     if name in _ELEMENTWISE:
-        return [shapes[0] if shapes and all(other == shapes[0] for other in shapes) else None]
+        return [_broadcast(shapes, at=1)]
     if name == "Concatenate":
         return [_concatenated(shapes, config.get("axis", -1))]
     if name == "Embedding":
@@ -165,6 +179,31 @@ def _layer(entry: Json, address: Address, shapes: list[Shape], found: Found, num
     if rule is None or shape is None or len(shape) < 2 or config.get("data_format") == "channels_first":
         return []
     return [rule(config, shape)]
+
+
+def _of_tensors_and_numbers(entry: Json, number: int) -> bool:
+    """Whether nothing else is among the arguments of an operation's call, such as an array with axes of its own."""
+    calls = entry.get("inbound_nodes") or []
+    arguments = calls[number].get("args") or [] if number < len(calls) else []
+    return bool(arguments) and all(is_tensor(one) or isinstance(one, int | float) for one in arguments)
+
+
+def _takes_one(entry: Json, number: int) -> bool:
+    """Whether a call of Take takes one element along an axis, so that the axis is gone."""
+    arguments = entry["inbound_nodes"][number].get("args") or []
+    return len(arguments) == 2 and isinstance(arguments[1], int) and isinstance(entry["config"].get("axis"), int)
+
+
+def _reduced(config: Json, shape: Shape) -> Shape:
+    """The shape without some axes, or with 1 in their place."""
+    axes = config.get("axis")
+    axes = axes if isinstance(axes, list) else [axes]
+    if shape is None or not all(isinstance(axis, int) and -len(shape) <= axis < len(shape) for axis in axes):
+        return None
+    gone = {axis % len(shape) for axis in axes}
+    if config.get("keepdims"):
+        return tuple(1 if axis in gone else size for axis, size in enumerate(shape))
+    return tuple(size for axis, size in enumerate(shape) if axis not in gone)
 
 
 def _sequence(width: Callable[[Json], Any]) -> Callable[[Json, tuple[int | None, ...]], Shape]:
@@ -305,6 +344,34 @@ def _concatenated(shapes: list[Shape], axis: Any) -> Shape:
         else:
             joined.append(sizes[0] if len(set(sizes)) == 1 else None)
     return tuple(joined)
+
+
+def _broadcast(shapes: Sequence[Shape], *, at: int) -> Shape:
+    """The shape of what is computed element by element.
+
+    Source: keras/src/layers/merging/base_merge.py, `_compute_elemwise_op_output_shape` and `call`, and the rules of
+    NumPy; the same in Keras 2.
+
+    Args:
+        shapes: of the tensors.
+        at: where axes of 1 are put into a tensor of fewer axes: 0 in operations, 1 (behind the batch) in layers.
+    """
+    known = [shape for shape in shapes if shape is not None]
+    if not known or len(known) < len(shapes):
+        return None
+    rank = max(map(len, known))
+    if any(len(shape) < at for shape in known):
+        return None
+    aligned = [(*shape[:at], *[1] * (rank - len(shape)), *shape[at:]) for shape in known]
+    return tuple(map(_common, zip(*aligned, strict=True)))
+
+
+def _common(sizes: tuple[int | None, ...]) -> int | None:
+    """The size of an axis to which others are stretched: that of those that are not 1, which agree if Keras runs it."""
+    larger = {size for size in sizes if size is not None and size != 1}
+    if len(larger) == 1:
+        return larger.pop()
+    return None if larger or None in sizes else 1
 
 
 def _times(size: int | None, factor: int) -> int | None:

@@ -14,7 +14,7 @@ each such call becomes one that needs no argument:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,7 @@ def fix_training(
     wrap: bool,
     keras_version: str | None = None,
     channels: Callable[[Address], int | None] = lambda address: None,
+    by_steps: Collection[Address] = (),
 ) -> Fixed:
     """The config without `training` arguments, computing what it computed in Keras 2.
 
@@ -94,6 +95,7 @@ def fix_training(
         keras_version: of the release that wrote the file; before TensorFlow 2 a batch norm that is not trainable used
             the batch's statistics, too, if it was called with `training=True`.
         channels: the size of the variable at an address, if there is one.
+        by_steps: models that stand for a TimeDistributed.
 
     Raises:
         SettingError: an argument that is neither true nor false; or a layer that only `FixedTraining` can say.
@@ -101,7 +103,7 @@ def fix_training(
     old = bool(re.match(r"2\.2\.\d+-tf$|2\.[0-3]\.\d+$", keras_version or ""))
     # What is drawn for a batch norm would end a mask. Where nothing is known of the shapes, nothing is drawn.
     shapes = {} if _has_masks(config) else input_shapes(config).layers
-    fixing = _Fixing(wrap, old, channels, shapes)
+    fixing = _Fixing(wrap, old, channels, shapes, by_steps)
     fixed = fixing.model(config, ())
     return Fixed(fixed, fixing.repairs, fixing.differences(), fixing.places, fixing.idle)
 
@@ -198,6 +200,7 @@ class _Fixing:
     frozen_norms_train: bool
     channels: Callable[[Address], int | None]
     shapes: Mapping[Address, list[Shape]]
+    by_steps: Collection[Address] = ()
     repairs: list[Repair] = field(default_factory=list)
     unlike_in_training: list[Address] = field(default_factory=list)
     places: dict[Address, Address] = field(default_factory=dict)
@@ -249,6 +252,13 @@ class _Fixing:
             if given:
                 self.note(address, "its argument training changes nothing and is left out")
             return self.inside(entry, address)
+        by_steps = entry["class_name"] == "TimeDistributed" or address in self.by_steps
+        if True in given and by_steps and _has_batch_norm(entry):
+            raise SettingError(
+                "is called with training=True and holds a batch norm; Keras 2 used the statistics of all steps or of "
+                "each step, depending on the layer and the batch, and Keras 3 uses those of each step",
+                address=f"layer {_shown(address)} (class TimeDistributed)",
+            )
         value = values[0]
         if any(other != value for other in values):
             return self.wrapped(self.inside(entry, address), None, values, address)
@@ -276,12 +286,6 @@ class _Fixing:
 
     def wrapped(self, entry: Json, value: bool | None, values: Sequence[bool | None], address: Address) -> Json:
         """What only a wrapper says."""
-        if True in values and entry["class_name"] == "TimeDistributed" and _has_batch_norm(entry["config"]["layer"]):
-            raise SettingError(
-                "is called with training=True and holds a batch norm, which Keras 2 gives the statistics of all steps "
-                "and Keras 3 those of one",
-                address=f"layer {_shown(address)} (class TimeDistributed)",
-            )
         shown = " and ".join(sorted({"without it" if one is None else f"training={one}" for one in values}))
         if not self.wrap:
             if True in values:
