@@ -19,7 +19,7 @@ from tcn_migrate.tcn.fixed_training import FixedTraining
 from tests.cases import Case, case
 from tests.config_entries import functional, inner, layer, sequential, source
 
-TRUE, FALSE = "calls/training-true", "calls/training-false"
+TRUE, FALSE, DRAWN = "calls/training-true", "calls/training-false", "calls/training-true-plain"
 
 
 def called(entry: Json, *values: Any) -> Json:
@@ -46,7 +46,9 @@ def recorded(of: Case, file: str, letter: str) -> list[Any]:
     return [held[key] for key in sorted(key for key in held.files if key.startswith(letter))]
 
 
-@pytest.mark.parametrize(("name", "target"), [(TRUE, "layer"), (FALSE, "layer"), (FALSE, "plain")])
+@pytest.mark.parametrize(
+    ("name", "target"), [(TRUE, "layer"), (FALSE, "layer"), (FALSE, "plain"), (DRAWN, "layer"), (DRAWN, "plain")]
+)
 def test_the_next_training_step_is_that_of_the_old_library(name: str, target: str, tmp_path: Path) -> None:
     of = case(name)
     outcome = tcn_migrate.migrate(of.source, tmp_path / "new.keras", target=target)

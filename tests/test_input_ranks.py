@@ -12,6 +12,7 @@ import pytest
 import tcn_migrate
 from tcn_migrate.config.features import conformed, declared_inputs, input_shapes
 from tcn_migrate.config.input_ranks import conform_inputs
+from tcn_migrate.config.operations import Drawing, tensor
 from tcn_migrate.errors import SettingError
 from tests.cases import case
 from tests.config_entries import functional, inner, layer, sequential, source
@@ -133,3 +134,84 @@ def test_the_shapes_are_those_of_keras(name: str) -> None:
     assert len(got) == len(wanted)
     assert all(mine in (None, size) for mine, size in zip(got, wanted, strict=True))
     assert got[-1] == wanted[-1]
+
+
+SIZES = ((None, 8, 4), (None, None, 4), (None, 8, 1), (None, 1, 4), (None, 4), (2, 8, 4))
+
+
+@pytest.mark.parametrize("other", SIZES)
+@pytest.mark.parametrize("one", SIZES)
+@pytest.mark.parametrize("kind", ["layer", "operation"])
+def test_a_sum_of_tensors_with_different_sizes_has_the_shape_that_keras_computes(
+    kind: str, one: tuple[int | None, ...], other: tuple[int | None, ...]
+) -> None:
+    drawing = Drawing(())
+    if kind == "layer":
+        x = drawing.layer("Add", [tensor("a"), tensor("b")], "sum")
+    else:
+        x = drawing.operation("numpy.Add", tensor("a"), tensor("b"), name="sum")
+    x = drawing.operation("numpy.Multiply", x, 0.5, name="half")
+    model = functional(source("a", one), source("b", other), *drawing.entries, layer("Dense", "end", "half", units=1))
+    # An open batch is 2, so that it agrees with (2, 8, 4); aligned with the steps of the other by NumPy, it is 1.
+    batch = [1 if kind == "operation" and len(shape) == 2 else 2 for shape in (one, other)]
+    arrays = [
+        np.ones((size, *(8 if n is None else n for n in shape[1:])), np.float32)
+        for size, shape in zip(batch, (one, other), strict=True)
+    ]
+    keras_sum = keras.layers.Add()(arrays) if kind == "layer" else keras.ops.add(*arrays)
+
+    (got,) = input_shapes(model).layers["end",]
+
+    assert got is not None
+    assert len(got) == len(keras_sum.shape)
+    assert all(mine in (None, size) for mine, size in zip(got, keras_sum.shape, strict=True))
+    assert got[-1] == keras_sum.shape[-1]
+
+
+OPERATIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "numpy.Take": ([2], {"axis": 1}),
+    "numpy.Sum": ([], {"axis": [-2], "keepdims": False}),
+    "numpy.Max": ([], {"axis": 1, "keepdims": True}),
+    "numpy.Mean": ([], {"axis": [1, 2], "keepdims": True}),
+    "numpy.Cumsum": ([], {"axis": 1}),
+    "numpy.OnesLike": ([], {}),
+    "numpy.FloorDivide": ([2], {}),
+    "numpy.Equal": ([1.0], {}),
+    "math.Erf": ([], {}),
+    "math.Rsqrt": ([], {}),
+}
+
+
+@pytest.mark.parametrize("kind", OPERATIONS)
+def test_the_shapes_of_operations_are_those_of_keras(kind: str) -> None:
+    arguments, settings = OPERATIONS[kind]
+    drawing = Drawing(())
+    drawing.operation(kind, tensor("x"), *arguments, name="it", **settings)
+    module, name = kind.split(".")
+    operation = getattr(getattr(keras.src.ops, module), name)(**settings)
+    end = layer("Dense", "end", "it", units=1)
+
+    (got,) = input_shapes(functional(source("x", (None, 8, 3)), *drawing.entries, end)).layers["end",]
+
+    assert got == tuple(operation(keras.KerasTensor((None, 8, 3)), *arguments).shape)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "settings"),
+    [
+        ("numpy.Take", [[0, 1]], {"axis": 1}),
+        ("numpy.Take", [2], {}),
+        ("numpy.Sum", [], {}),
+        ("numpy.Max", [], {"axis": 7}),
+        ("numpy.Cumsum", [], {}),
+        ("numpy.Add", [[[[[1.0]]]]], {}),
+    ],
+)
+def test_an_operation_that_may_change_the_rank_otherwise_leaves_it_unknown(
+    kind: str, arguments: list[Any], settings: Any
+) -> None:
+    drawing = Drawing(())
+    drawing.operation(kind, tensor("x"), *arguments, name="it", **settings)
+    end = layer("Dense", "end", "it", units=1)
+
+    assert input_shapes(functional(source("x", (None, 8, 3)), *drawing.entries, end)).layers["end",] == [None]

@@ -69,6 +69,18 @@ def training_true():
         L.GRU(2, return_sequences=True, name="nothing_to_train")(i, training=True)))
 
 
+@case("training=True in calls that Keras's own layers can say: of a TCN, of batch norms behind operators and behind a last step", trained=True)
+def training_true_plain():
+    i = keras.Input(SERIES)
+    x = L.Dense(4)(i)
+    last = TCN(4, kernel_size=2, dilations=[1, 2], name="last")(i)
+    return keras.Model(i, L.Dense(2, name="head")(L.Concatenate()([
+        L.GlobalAveragePooling1D()(L.BatchNormalization(name="norm")(x * 0.5 + tf.nn.relu(x), training=True)),
+        L.GlobalAveragePooling1D()(tcn(use_batch_norm=True, activation="hard_sigmoid", name="tcn")(i, training=True)),
+        L.GlobalAveragePooling1D()(norms_in_a_model("base")(i, training=True)),
+        L.BatchNormalization(name="of_a_step")(last, training=True)])))
+
+
 def base(name, layers):
     i = x = keras.Input(SERIES)
     for layer in layers:
