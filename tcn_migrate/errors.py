@@ -39,8 +39,8 @@ def _harmless(character: str) -> str:
 def shell_command(*words: object) -> str:
     """A command to type: each word quoted for a POSIX shell, and harmless for a terminal or a page.
 
-    Nothing is cut out of it. A word with characters that `quoted` escapes is written in ANSI-C quotes (`$'...'`), which
-    bash, zsh and ksh read as the same bytes.
+    Nothing is cut out of it. A word with characters that cannot be printed is written in ANSI-C quotes (`$'...'`),
+    which bash, zsh and ksh read as the same bytes.
     """
     return " ".join(map(_shell_word, map(str, words)))
 
@@ -51,7 +51,7 @@ def as_file(path: object) -> str:
 
 
 def _shell_word(word: str) -> str:
-    if all(character == "\\" or _harmless(character) == character for character in word):
+    if word.isprintable():
         return shlex.quote(word)
     try:
         raw = word.encode("utf-8", "surrogateescape")

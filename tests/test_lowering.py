@@ -28,7 +28,6 @@ from tcn_migrate.tcn.generations import GENERATIONS
 from tcn_migrate.tcn.lowering import Lowered, lower_tcns
 from tcn_migrate.tcn.reading import TCNReading, expected_shapes
 from tcn_migrate.tcn.settings import read_settings
-from tcn_migrate.verify import layer_at
 from tests.cases import case
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -99,6 +98,14 @@ def draw_arrays(of: TCNReading) -> dict[tuple[str, ...], Any]:
     return {a: np.abs(v) + 0.5 if a[-1] == "moving_variance" else v for a, v in drawn.items()}
 
 
+def named(model: Any, address: tuple[str, ...]) -> Any:
+    """The live layer at an address: layers of models by their names, parts of layers by their attributes."""
+    here = model
+    for name in address:
+        here = here.get_layer(name) if hasattr(here, "get_layer") else getattr(here, name)
+    return here
+
+
 def live(config: Json, lowered: Lowered, arrays: dict[tuple[str, ...], Any]) -> Any:
     """The model as Keras reads it, with the arrays in their places; `arrays` by old address."""
     settled, _ = repair_nested_models(config)
@@ -106,7 +113,7 @@ def live(config: Json, lowered: Lowered, arrays: dict[tuple[str, ...], Any]) -> 
     for address, values in arrays.items():
         if address not in lowered.idle:
             place = lowered.places[address]
-            getattr(layer_at(model, place[:-1]), place[-1]).assign(values)
+            getattr(named(model, place[:-1]), place[-1]).assign(values)
     return model
 
 
@@ -229,9 +236,9 @@ def test_no_mask_gets_in_or_out() -> None:
     assert getattr(got, "_keras_mask", None) is None
     assert difference(got, forward(tcn.settings, tcn.generation, arrays, x)) < 1e-4
     # In training a norm that saw the mask would leave the masked steps out of its mean.
-    before = np.asarray(layer_at(model, ("tcn", "tcn_block_0_norm_0")).moving_mean)
+    before = np.asarray(named(model, ("tcn", "tcn_block_0_norm_0")).moving_mean)
     model(x, training=True)
-    moved = np.asarray(layer_at(model, ("tcn", "tcn_block_0_norm_0")).moving_mean) - 0.99 * before
+    moved = np.asarray(named(model, ("tcn", "tcn_block_0_norm_0")).moving_mean) - 0.99 * before
     convolved = keras.Model(
         model.get_layer("tcn").inputs, model.get_layer("tcn").get_layer("tcn_block_0_conv_0").output
     )

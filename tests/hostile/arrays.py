@@ -397,7 +397,9 @@ ARRAYS = [
     plain("size-circles", "walks up and round", _circles, EITHER),
     plain("size-web", "walks every way through 250 groups that all hold each other", _web, EITHER),
     plain("outside-soft-group", "follows a soft link to a group", _soft_group, words=("link",)),
-    *both("outside-group", "follows a link to another file's group", _group_outside, words=("link|not in the file",)),
+    *both(
+        "outside-group", "follows a link to another file's group", _group_outside, words=("link|not found in the file",)
+    ),
     plain(
         "outside-optimizer",
         "follows a link where nobody looks",
