@@ -14,7 +14,7 @@ import tcn_migrate
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.fixed_training import ALWAYS, RATES, depends_on_training, fix_training, refuse_random_crops
 from tcn_migrate.config.settings import LAYERS
-from tcn_migrate.errors import SettingError
+from tcn_migrate.errors import SettingError, UnknownLayerError
 from tcn_migrate.tcn.fixed_training import FixedTraining
 from tests.cases import Case, case
 from tests.config_entries import functional, inner, layer, sequential, source
@@ -278,3 +278,11 @@ def test_a_layer_of_the_users_own_may_depend_on_it() -> None:
     own = {**inner("Mine", name="mine"), "module": "mine", "registered_name": "mine>Mine"}
 
     assert depends_on_training(own)
+
+
+def test_a_new_file_with_a_fixed_training_argument_is_refused_by_what_it_is(tmp_path: Path) -> None:
+    new = tmp_path / "new.keras"
+    tcn_migrate.migrate(case("calls/training-true").source, new, verify=False)
+
+    with pytest.raises(UnknownLayerError, match="written by tcn-migrate to keep the training argument"):
+        tcn_migrate.plan(new)

@@ -66,6 +66,12 @@ def identify(stored: Json, custom_classes: frozenset[str], where: str, *, keras_
         return Identity(plain_name, module if isinstance(module, str) else None, supplied, "custom")
     if stated in OUTSIDE:
         raise UnsafeError(f"its class is {quoted(stated)}, and {OUTSIDE[stated]}", address=where)
+    if plain_name == "FixedTraining" and registered == "tcn_migrate>FixedTraining":
+        raise UnknownLayerError(
+            "was written by tcn-migrate to keep the training argument of a call, and such a file is not read again",
+            address=where,
+            hint="Load it with keras.saving.load_model after 'from tcn_migrate import TCN', or take the old file",
+        )
     class_name = FORMER_NAMES.get(stated, stated)
     if module is None and not keras_2:
         module = module_of(stated, stored.get("config"))
