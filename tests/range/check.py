@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import warnings
 import zipfile
@@ -92,7 +93,24 @@ def limit(model: Any) -> str | None:
         for layer in model["config"]["layers"]
     ):
         return "a model in a TimeDistributed needs Keras 3.5"  # those before know the shape of no such output
+    if version() < (3, 8) and is_called_behind_itself(model):
+        # Up to 3.6 it ends in "Layer node index out of bounds".
+        return "a layer that is called again behind its own output needs Keras 3.8"
     return None
+
+
+def is_called_behind_itself(model: Any) -> bool:
+    """Whether a shared layer takes the output of a layer that stands behind it, such as the one PReLU of a TCN."""
+    layers = model["config"]["layers"]
+    places = {layer["config"].get("name"): number for number, layer in enumerate(layers)}
+    for number, layer in enumerate(layers):
+        if "layers" in layer["config"] and is_called_behind_itself(layer):
+            return True
+        calls = layer.get("inbound_nodes") or []
+        sources = re.findall(r'"keras_history": \["([^"]+)"', json.dumps(calls)) if len(calls) > 1 else []
+        if any(places.get(source, -1) > number for source in sources):
+            return True
+    return False
 
 
 def files_for(files: Path, what: str, command: str, sets: tuple[str, ...]) -> Iterator[tuple[Path, str | None]]:
