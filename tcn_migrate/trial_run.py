@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tcn_migrate.errors import VerificationError, quoted
+from tcn_migrate.errors import VerificationError, quoted, reason
 
 LENGTHS = (16, 64, 256)
 """What takes the place of an open length, one after the other: a convolution without padding needs as many steps as its
@@ -41,12 +41,12 @@ def run_once(model: Any) -> tuple[Shape, ...]:
             model(_as_taken(model, inputs), training=False)
             return tuple(tuple(np.shape(one)) for one in inputs)
         except Exception as error:
-            failure = failure or error
+            failure = error  # of the inputs on which the layer is looked for
     if failure is None:
         return ()
     layer = _first_that_fails(model, inputs)
     raise VerificationError(
-        f"the new model cannot predict here ({type(failure).__name__}: {quoted(_last_sentence(failure), 300)})",
+        f"the new model cannot predict here ({type(failure).__name__}: {reason(failure)})",
         address=None if layer is None else f"layer {quoted(layer.name)} (class {quoted(type(layer).__name__)})",
         hint="Another backend of Keras may compute it (KERAS_BACKEND=jax or torch, where installed); --no-verify "
         "writes the file without this trial",
@@ -111,11 +111,3 @@ def _first_that_fails(model: Any, inputs: Sequence[Any]) -> Any:
         return layers[bad - 1]
     except Exception:  # a layer that is used in another model, too, or a model of another kind
         return None
-
-
-def _last_sentence(error: Exception) -> str:
-    """What a backend says, without what Keras lists behind it and without coloured text."""
-    lines = [line.strip() for line in str(error).replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()]
-    framed = ("Exception encountered", "Arguments received", "•")
-    reasons = [line for line in lines if line and not line.startswith(framed)]
-    return reasons[0] if reasons else " ".join(lines)
