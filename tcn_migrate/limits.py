@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tcn_migrate.budget import DEFAULT_BYTES, beyond
 from tcn_migrate.checkpoint import Json, StoredArray
-from tcn_migrate.config.features import Shape, features_of, input_shapes, layers_with_features
+from tcn_migrate.config.guards.shapes import Shape, features_of, input_shapes, layers_with_features
 from tcn_migrate.containers.bounds import ALWAYS_ALLOWED, MIB
 from tcn_migrate.errors import NamingError, SettingError, UnsafeError
 from tcn_migrate.naming.entries import Address, spoken

@@ -11,10 +11,10 @@ from typing import Any
 from tcn_migrate.budget import DEFAULT_BYTES, source_bytes
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, normalize, repaired
-from tcn_migrate.config.activations import with_built_activations
-from tcn_migrate.config.fixed_training import fix_training, refuse_random_crops
-from tcn_migrate.config.legal_names import legal_names, moved
-from tcn_migrate.config.nested import repair_nested_models, with_backward_layers
+from tcn_migrate.config.catalogue.activations import with_built_activations
+from tcn_migrate.config.model_repairs.fixed_training import fix_training, refuse_random_crops
+from tcn_migrate.config.model_repairs.legal_names import legal_names, moved
+from tcn_migrate.config.model_repairs.nested import repair_nested_models, with_backward_layers
 from tcn_migrate.containers.h5 import parts_of
 from tcn_migrate.errors import NamingError, SettingError, quoted
 from tcn_migrate.limits import check_arrays, check_features

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.operations import tensor
+from tcn_migrate.config.graph.drawing import tensor
 
 
 def layer(class_name: str, name: str, *inputs: str | tuple[str, int], **settings: Any) -> Json:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tcn_migrate.config.tensorflow_functions import FUNCTIONS
-from tcn_migrate.config.tensorflow_nodes import NODES
+from tcn_migrate.config.operators.functions import FUNCTIONS
+from tcn_migrate.config.operators.nodes import NODES
 from tcn_migrate.tcn.generations import GENERATIONS
 from tests.cases import FIXTURES, cases
 

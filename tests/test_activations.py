@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import tcn_migrate
-from tcn_migrate.config.activations import OPERATIONS, of_layer
-from tcn_migrate.config.check import check_settings
-from tcn_migrate.config.operations import tensor
+from tcn_migrate.config.catalogue.activations import OPERATIONS, of_layer
+from tcn_migrate.config.graph.drawing import tensor
+from tcn_migrate.config.guards.settings import check_settings
 from tcn_migrate.errors import SettingError, UnknownLayerError, UnsafeError
 from tcn_migrate.tcn.activations import function
 from tcn_migrate.tcn.rewriting import written

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.normal import normal_form
+from tcn_migrate.config.reading.normal_form import normal_form
 
 
 def model(inner: Json, number: int) -> Json:

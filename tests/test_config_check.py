@@ -10,10 +10,10 @@ import pytest
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import repaired
-from tcn_migrate.config.check import check_settings
-from tcn_migrate.config.neutral import DEFAULTS, neutral
-from tcn_migrate.config.objects import cleaned
-from tcn_migrate.config.settings import LAYERS, OBJECTS
+from tcn_migrate.config.catalogue.defaults import DEFAULTS, neutral
+from tcn_migrate.config.catalogue.objects import cleaned
+from tcn_migrate.config.catalogue.settings import LAYERS, OBJECTS
+from tcn_migrate.config.guards.settings import check_settings
 from tcn_migrate.errors import MigrationError, SettingError, UnknownLayerError, UnsafeError
 from tests.config_entries import functional, inner, layer, sequential, source
 

@@ -10,10 +10,10 @@ import h5py
 import pytest
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config import classes
-from tcn_migrate.config.names import snake_case, store_name
-from tcn_migrate.config.operations import tensor
-from tcn_migrate.config.settings import COMMON, FORMER_NAMES, GONE, LAYERS, OUTSIDE
+from tcn_migrate.config.catalogue import classes
+from tcn_migrate.config.catalogue.names import snake_case, store_name
+from tcn_migrate.config.catalogue.settings import COMMON, FORMER_NAMES, GONE, LAYERS, OUTSIDE
+from tcn_migrate.config.graph.drawing import tensor
 from tcn_migrate.naming.target import paths
 from tests.config_entries import functional, inner, layer, source
 

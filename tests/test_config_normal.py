@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import Modern, normalize, of_keras_2, repaired
-from tcn_migrate.config.dtypes import dtype_name
-from tcn_migrate.config.legal_names import legal_names, moved
-from tcn_migrate.config.normal import normal_form
-from tcn_migrate.config.operations import tensor
+from tcn_migrate.config.graph.drawing import tensor
+from tcn_migrate.config.model_repairs.legal_names import legal_names, moved
+from tcn_migrate.config.reading.dtypes import dtype_name
+from tcn_migrate.config.reading.normal_form import normal_form
 from tcn_migrate.errors import ContainerError, MigrationError, SettingError, UnknownLayerError, UnsafeError
 from tests.config_entries import functional, inner, layer, old, old_model, old_source, sequential, source
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.operations import tensor
+from tcn_migrate.config.graph.drawing import tensor
 from tcn_migrate.config.repairs import (
     INDEX,
     attention,

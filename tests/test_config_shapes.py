@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.einsum import known_sizes, with_sizes_of_inputs
-from tcn_migrate.config.nested import repair_nested_models, with_backward_layers
-from tcn_migrate.config.operations import history, tensor
+from tcn_migrate.config.graph.drawing import history, tensor
+from tcn_migrate.config.model_repairs.einsum import known_sizes, with_sizes_of_inputs
+from tcn_migrate.config.model_repairs.nested import repair_nested_models, with_backward_layers
 from tests.test_masks import layer, model, sequential, source
 
 BUILT = {"input_shape": [None, 8, 3]}

@@ -12,8 +12,14 @@ import pytest
 
 import tcn_migrate
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.fixed_training import ALWAYS, RATES, depends_on_training, fix_training, refuse_random_crops
-from tcn_migrate.config.settings import LAYERS
+from tcn_migrate.config.catalogue.settings import LAYERS
+from tcn_migrate.config.model_repairs.fixed_training import (
+    ALWAYS,
+    RATES,
+    depends_on_training,
+    fix_training,
+    refuse_random_crops,
+)
 from tcn_migrate.errors import SettingError, UnknownLayerError
 from tcn_migrate.tcn.fixed_training import FixedTraining
 from tests.cases import Case, case

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import tcn_migrate
-from tcn_migrate.config.features import conformed, declared_inputs, input_shapes
-from tcn_migrate.config.input_ranks import conform_inputs
-from tcn_migrate.config.operations import Drawing, tensor
+from tcn_migrate.config.graph.drawing import Drawing, tensor
+from tcn_migrate.config.guards.shapes import conformed, declared_inputs, input_shapes
+from tcn_migrate.config.model_repairs.input_ranks import conform_inputs
 from tcn_migrate.errors import SettingError
 from tests.cases import case
 from tests.config_entries import functional, inner, layer, sequential, source

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 import tcn_migrate
 from tcn_migrate.cli.main import main
-from tcn_migrate.config.bytecode import read_function
-from tcn_migrate.config.known_functions import ChannelNormalization, Indexing, recognise
-from tcn_migrate.config.lambdas import replace_lambdas
-from tcn_migrate.config.operations import Drawing, sliced, tensor
+from tcn_migrate.config.graph.drawing import Drawing, sliced, tensor
+from tcn_migrate.config.lambdas.bytecode import read_function
+from tcn_migrate.config.lambdas.known_functions import ChannelNormalization, Indexing, recognise
+from tcn_migrate.config.lambdas.replace import replace_lambdas
 from tcn_migrate.errors import ContainerError, UnsafeError
 from tests.cases import case
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tcn_migrate.config.settings import LAYERS
+from tcn_migrate.config.catalogue.settings import LAYERS
 from tests.layer_table import PAGE, page, rows
 
 KERAS_2_15 = [

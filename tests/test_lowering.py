@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 import tcn_migrate
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.nested import repair_nested_models
-from tcn_migrate.config.operations import tensor
+from tcn_migrate.config.graph.drawing import tensor
+from tcn_migrate.config.model_repairs.nested import repair_nested_models
 from tcn_migrate.errors import MigrationError
 from tcn_migrate.naming.order import ordered
 from tcn_migrate.tcn.activations import ACTIVATIONS

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.graph import check_graphs
-from tcn_migrate.config.masks import repair_masks, rules
-from tcn_migrate.config.operations import history, is_tensor, tensor, tensors_in
+from tcn_migrate.config.catalogue import masks as rules
+from tcn_migrate.config.graph.drawing import history, is_tensor, tensor, tensors_in
+from tcn_migrate.config.guards.graph import check_graphs
+from tcn_migrate.config.masks import repair_masks
 from tcn_migrate.errors import MigrationError
 
 

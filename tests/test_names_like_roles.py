@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import tcn_migrate
 from tcn_migrate.config import normalize
-from tcn_migrate.config.entries import is_model
+from tcn_migrate.config.graph.entries import is_model
 from tcn_migrate.tcn.lowering import lower_tcns
 from tests.cases import Case, case
 

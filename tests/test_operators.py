@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tcn_migrate.config.keras_operations import is_operation
-from tcn_migrate.config.operations import tensor
-from tcn_migrate.config.operators import replace_operators
-from tcn_migrate.config.tensorflow_functions import ALIASES, FUNCTIONS
-from tcn_migrate.config.tensorflow_nodes import NODES
+from tcn_migrate.config.catalogue.operations import is_operation
+from tcn_migrate.config.graph.drawing import tensor
+from tcn_migrate.config.operators.functions import ALIASES, FUNCTIONS
+from tcn_migrate.config.operators.nodes import NODES
+from tcn_migrate.config.operators.replace import replace_operators
 from tcn_migrate.errors import ContainerError, MigrationError, UnknownLayerError
 from tests.test_lambdas import X, inputs_of, layer, model, names
 

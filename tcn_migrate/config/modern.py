@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.check import check_settings
-from tcn_migrate.config.einsum import with_sizes_of_inputs
-from tcn_migrate.config.graph import check_graphs
-from tcn_migrate.config.input_ranks import conform_inputs
-from tcn_migrate.config.lambdas import replace_lambdas
-from tcn_migrate.config.nested import repair_nested_models
-from tcn_migrate.config.neutral import neutral
-from tcn_migrate.config.normal import normal_form
-from tcn_migrate.config.operators import replace_operators
+from tcn_migrate.config.catalogue.defaults import neutral
+from tcn_migrate.config.guards.graph import check_graphs
+from tcn_migrate.config.guards.settings import check_settings
+from tcn_migrate.config.lambdas.replace import replace_lambdas
+from tcn_migrate.config.model_repairs.einsum import with_sizes_of_inputs
+from tcn_migrate.config.model_repairs.input_ranks import conform_inputs
+from tcn_migrate.config.model_repairs.nested import repair_nested_models
+from tcn_migrate.config.model_repairs.softmax import replace_masked_softmax
+from tcn_migrate.config.operators.replace import replace_operators
+from tcn_migrate.config.reading.normal_form import normal_form
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs import repair_layers
 from tcn_migrate.config.repairs.change import Address, Transform
-from tcn_migrate.config.softmax import replace_masked_softmax
 
 
 @dataclass(frozen=True)

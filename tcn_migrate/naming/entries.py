@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.fixed_training import FIXED_TRAINING
+from tcn_migrate.config.model_repairs.fixed_training import FIXED_TRAINING
 
 Address = tuple[str, ...]
 """A variable's place in the model: layer names, then parts, then the variable, such as

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from tcn_migrate.checkpoint import Json, Node, StoredArray
-from tcn_migrate.config.classes import Part, Variable
+from tcn_migrate.config.catalogue.classes import Part, Variable
 from tcn_migrate.containers.object_graph import GraphNode, model_children, models_below
 from tcn_migrate.errors import NamingError, quoted
 from tcn_migrate.naming.entries import class_of, layers_of, name_of

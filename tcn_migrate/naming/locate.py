@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray, is_floating
-from tcn_migrate.config import classes
+from tcn_migrate.config.catalogue import classes
 from tcn_migrate.errors import NamingError, quoted
 from tcn_migrate.naming import graph, names, store
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, spoken

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json, Node, StoredArray
-from tcn_migrate.config.classes import Part, Variable
+from tcn_migrate.config.catalogue.classes import Part, Variable
 from tcn_migrate.errors import NamingError, quoted
 from tcn_migrate.naming.entries import is_model, layers_of, name_of
 

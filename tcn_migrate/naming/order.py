@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.operations import history, is_tensor, tensor
+from tcn_migrate.config.graph.drawing import history, is_tensor, tensor
 
 Call = tuple[str, int]
 """A layer's name, and the number of its call."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config import classes
+from tcn_migrate.config.catalogue import classes
 from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, unwrapped
 from tcn_migrate.tcn.naming import NORM_VARIABLES, SLOPES

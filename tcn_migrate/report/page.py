@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tcn_migrate.config.fixed_training import FIXED_TRAINING
+from tcn_migrate.config.model_repairs.fixed_training import FIXED_TRAINING
 from tcn_migrate.errors import DecisionNeeded, MigrationError, as_file
 from tcn_migrate.moves import Move, Plan
 from tcn_migrate.naming.entries import spoken

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tcn_migrate.config.activations import OPERATIONS
+from tcn_migrate.config.catalogue.activations import OPERATIONS
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

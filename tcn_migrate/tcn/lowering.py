@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.activations import OPERATIONS
-from tcn_migrate.config.operations import Drawing, sliced, tensor
-from tcn_migrate.config.redraw import functional_of, is_functional
+from tcn_migrate.config.catalogue.activations import OPERATIONS
+from tcn_migrate.config.graph.drawing import Drawing, sliced, tensor
+from tcn_migrate.config.graph.rewrite import functional_of, is_functional
 from tcn_migrate.errors import MigrationError, quoted
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_tcn, layers_of, name_of, spoken
 from tcn_migrate.tcn.forward import EPSILON

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.activations import OPERATIONS, operation
-from tcn_migrate.config.objects import cleaned
+from tcn_migrate.config.catalogue.activations import OPERATIONS, operation
+from tcn_migrate.config.catalogue.objects import cleaned
 from tcn_migrate.tcn.reading import TCNReading, is_current
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.activations import FORMER_NAMES, OPERATIONS, of_layer, operation
+from tcn_migrate.config.catalogue.activations import FORMER_NAMES, OPERATIONS, of_layer, operation
 from tcn_migrate.errors import SettingError, UnsafeError, quoted
 from tcn_migrate.tcn.activations import ACTIVATIONS
 

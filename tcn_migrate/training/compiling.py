@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.names import snake_case
+from tcn_migrate.config.catalogue.names import snake_case
 from tcn_migrate.errors import quoted
 from tcn_migrate.training.tables import FUNCTIONS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tcn_migrate.checkpoint import Checkpoint, Json, Node, StoredArray
-from tcn_migrate.config import classes
+from tcn_migrate.config.catalogue import classes
 from tcn_migrate.moves import Move, copied
 from tcn_migrate.naming.entries import (
     Address,

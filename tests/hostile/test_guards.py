@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tcn_migrate.config import check, graph
+from tcn_migrate.config.guards import graph
+from tcn_migrate.config.guards import settings as check
 from tcn_migrate.containers import bounds, chunks, hdf5, keras_zip, probe, saved_model
 from tcn_migrate.errors import MigrationError
 from tcn_migrate.inspection import inspect

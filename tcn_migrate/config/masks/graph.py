@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.graph.drawing import Drawing, history, is_tensor
 from tcn_migrate.config.masks.terms import Inexpressible, Mask, Masks, Tensor
-from tcn_migrate.config.operations import Drawing, history, is_tensor
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import MigrationError, quoted
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.classes import is_known
-from tcn_migrate.config.masks import rules
+from tcn_migrate.config.catalogue import masks as rules
+from tcn_migrate.config.catalogue.classes import is_known
+from tcn_migrate.config.graph.drawing import history, is_tensor
+from tcn_migrate.config.graph.drawing import tensor as reference_to
 from tcn_migrate.config.masks.graph import Call, Graph, references
 from tcn_migrate.config.masks.terms import Mask
-from tcn_migrate.config.operations import history, is_tensor
-from tcn_migrate.config.operations import tensor as reference_to
 
 
 def visit(graph: Graph, call: Call) -> None:

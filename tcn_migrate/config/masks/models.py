@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.classes import is_known
-from tcn_migrate.config.masks import rules
+from tcn_migrate.config.catalogue import masks as rules
+from tcn_migrate.config.catalogue.classes import is_known
+from tcn_migrate.config.graph.drawing import history
+from tcn_migrate.config.graph.rewrite import functional_of, is_functional, is_sequential
 from tcn_migrate.config.masks.graph import Call, Graph, Work, ends, references
 from tcn_migrate.config.masks.layers import returns_sequences, source, visit
 from tcn_migrate.config.masks.terms import Mask
-from tcn_migrate.config.operations import history
-from tcn_migrate.config.redraw import functional_of, is_functional, is_sequential
 from tcn_migrate.errors import ContainerError, MigrationError, quoted
 
 _DEEPEST = 50

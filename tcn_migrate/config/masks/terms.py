@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.operations import Drawing
-from tcn_migrate.config.operations import tensor as reference_to
+from tcn_migrate.config.graph.drawing import Drawing
+from tcn_migrate.config.graph.drawing import tensor as reference_to
 
 Tensor: TypeAlias = tuple[str, int, int]
 """Layer, call and output."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.operations import is_tensor
+from tcn_migrate.config.graph.drawing import is_tensor
 from tcn_migrate.config.repairs.change import Change, with_config
 from tcn_migrate.errors import SettingError, quoted
 

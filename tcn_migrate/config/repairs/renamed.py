@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.activations import FORMER_NAMES, OPERATIONS, operation
-from tcn_migrate.config.operations import is_tensor
+from tcn_migrate.config.catalogue.activations import FORMER_NAMES, OPERATIONS, operation
+from tcn_migrate.config.graph.drawing import is_tensor
 from tcn_migrate.config.repairs.change import Change, with_config
 
 MERGES = frozenset(["Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply"])

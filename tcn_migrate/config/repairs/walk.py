@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config import classes
-from tcn_migrate.config.entries import is_entry, is_model, name_of
-from tcn_migrate.config.operations import is_tensor, tensor
+from tcn_migrate.config.catalogue import classes
+from tcn_migrate.config.graph.drawing import is_tensor, tensor
+from tcn_migrate.config.graph.entries import is_entry, is_model, name_of
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs.change import Address, Change, LayerRepair, Transform
 from tcn_migrate.errors import SettingError, quoted

@@ -1,0 +1,1 @@
+"""Lambda layers: their bytecode is read as data, and known functions become operations."""

@@ -1,0 +1,1 @@
+"""Repairs that need to see the whole model, not one layer alone."""

@@ -1,0 +1,1 @@
+"""Operators of TensorFlow between layers become operations of Keras 3."""

@@ -1,0 +1,1 @@
+"""From any form in which Keras stored a config to the one normal form. Nothing here changes what is computed."""
