@@ -12,7 +12,8 @@ from tcn_migrate.budget import DEFAULT_BYTES, source_bytes
 from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, normalize, repaired
 from tcn_migrate.config.catalogue.activations import with_built_activations
-from tcn_migrate.config.model_repairs.fixed_training import fix_training, refuse_random_crops
+from tcn_migrate.config.graph.entries import every_entry
+from tcn_migrate.config.model_repairs.fixed_training import fix_training, refuse_fixed_training, refuse_random_crops
 from tcn_migrate.config.model_repairs.legal_names import legal_names, moved
 from tcn_migrate.config.model_repairs.nested import repair_nested_models, with_backward_layers
 from tcn_migrate.containers.h5 import parts_of
@@ -20,7 +21,7 @@ from tcn_migrate.errors import NamingError, SettingError, quoted
 from tcn_migrate.limits import check_arrays, check_features
 from tcn_migrate.moves import Grade, Move, Plan, copied
 from tcn_migrate.naming import target
-from tcn_migrate.naming.entries import Address, class_of, is_model, is_tcn, layers_of, name_of, spoken
+from tcn_migrate.naming.entries import Address, class_of, is_model, is_tcn, layers_of, name_of, spoken, unwrapped
 from tcn_migrate.naming.locate import Located, locate
 from tcn_migrate.naming.order import ordered
 from tcn_migrate.tcn.lowering import Lowered, lower_tcns
@@ -107,6 +108,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     shapes = {address: array.shape for address, array in located.arrays.items()}
     modern = replace(modern, config=with_built_activations(modern.config, (), shapes))
     if choices.target == "plain":
+        refuse_fixed_training(modern.config)
         config, lowered = lower_tcns(modern.config, readings, keras=major(version))
         config, _ = repair_nested_models(config)
     else:
@@ -190,9 +192,11 @@ def loads_already(
     """Whether an unmodified keras-tcn 3.5.5 or later loads the file itself, as far as it tells.
 
     Then it is a `.keras` file of Keras 3 whose TCNs have the settings that these releases take, in which nothing is to
-    be repaired, and in which every array lies where Keras looks for it.
+    be repaired, no class is this package's own, and every array lies where Keras looks for it.
     """
     if checkpoint.origin.container != "keras zip" or checkpoint.layout != "store" or modern.repairs:
+        return False
+    if any(unwrapped(entry)[1] for entry in every_entry(model)):
         return False
     if any(not is_of_today(reading) for reading in readings.values()):
         return False
@@ -303,6 +307,9 @@ def rewrite_tcns(model: Json, readings: Mapping[Address, TCNReading], address: A
             return rewritten(entry, readings[here])
         if is_model(entry):
             return rewrite_tcns(entry, readings, here)
+        inside, fixed = unwrapped(entry)
+        if fixed:
+            return {**entry, "config": {**entry["config"], "layer": entry_at(inside, here)}}
         config = dict(entry.get("config") or {})
         for key in ("layer", "backward_layer"):
             inner = config.get(key)

@@ -9,10 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import tcn_migrate
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.cli.main import main
 from tcn_migrate.config.catalogue.settings import LAYERS
+from tcn_migrate.config.guards.settings import check_settings
 from tcn_migrate.config.model_repairs.fixed_training import (
     ALWAYS,
     RATES,
@@ -20,7 +23,7 @@ from tcn_migrate.config.model_repairs.fixed_training import (
     fix_training,
     refuse_random_crops,
 )
-from tcn_migrate.errors import SettingError, UnknownLayerError
+from tcn_migrate.errors import SettingError
 from tcn_migrate.tcn.fixed_training import FixedTraining
 from tests.cases import Case, case
 from tests.config_entries import functional, inner, layer, sequential, source
@@ -68,6 +71,36 @@ def test_the_next_training_step_is_that_of_the_old_library(name: str, target: st
     (before,) = recorded(of, "golden.npz", "y")
     assert np.abs(after - before).max() > 0.1 * before.std()
     assert np.abs(got - after).max() < 1e-3 * after.std()
+
+
+@pytest.mark.parametrize("name", [TRUE, FALSE])
+def test_a_new_file_that_fixes_training_is_verified_against_the_old_predictions(name: str, tmp_path: Path) -> None:
+    of, new = case(name), tmp_path / "new.keras"
+    tcn_migrate.migrate(of.source, new, verify=False)
+
+    done = CliRunner().invoke(main, ["verify", str(new), "--golden", str(of.folder / "golden.npz")])
+
+    assert done.exit_code == 0, done.output
+
+
+def test_a_new_file_that_fixes_training_needs_this_package_and_says_so(tmp_path: Path) -> None:
+    new = tmp_path / "new.keras"
+    tcn_migrate.migrate(case(FALSE).source, new, verify=False)
+
+    assert not tcn_migrate.plan(new).loads_already
+    with pytest.raises(SettingError, match=r"(?s)training argument of a call.*--target layer"):
+        tcn_migrate.migrate(new, tmp_path / "plain.keras", target="plain")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"), [({"training": "yes"}, "training has a wrong value"), ({"layer": 3}, "layer is not a layer")]
+)
+def test_a_damaged_wrapper_is_refused_by_name(damage: Json, message: str) -> None:
+    entry = fixed(called(layer("BatchNormalization", "norm", "x"), True))["norm"]
+    broken = {**entry, "config": {**entry["config"], **damage}}
+
+    with pytest.raises(SettingError, match=message):
+        check_settings(functional(source(), broken))
 
 
 def test_the_plain_target_refuses_what_would_predict_something_else(tmp_path: Path) -> None:
@@ -284,11 +317,3 @@ def test_a_layer_of_the_users_own_may_depend_on_it() -> None:
     own = {**inner("Mine", name="mine"), "module": "mine", "registered_name": "mine>Mine"}
 
     assert depends_on_training(own)
-
-
-def test_a_new_file_with_a_fixed_training_argument_is_refused_by_what_it_is(tmp_path: Path) -> None:
-    new = tmp_path / "new.keras"
-    tcn_migrate.migrate(case("calls/training-true").source, new, verify=False)
-
-    with pytest.raises(UnknownLayerError, match="written by tcn-migrate to keep the training argument"):
-        tcn_migrate.plan(new)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.model_repairs.fixed_training import FIXED_TRAINING
+from tcn_migrate.config.catalogue.identity import FIXED_TRAINING
 
 Address = tuple[str, ...]
 """A variable's place in the model: layer names, then parts, then the variable, such as
@@ -42,8 +42,8 @@ def is_operation(entry: Mapping[str, Any]) -> bool:
 def unwrapped(entry: Json) -> tuple[Json, bool]:
     """The layer that a `FixedTraining` calls, and whether it is one.
 
-    Such a layer exists in the new file alone and has no variables. So it is no part of an address: those of the layer
-    inside stay as they are in the old file.
+    Such a layer stands in files of this package alone and has no variables. So it is no part of an address: those of
+    the layer inside are as they were before it was wrapped.
     """
     if class_of(entry) != FIXED_TRAINING:
         return entry, False

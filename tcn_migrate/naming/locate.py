@@ -17,7 +17,17 @@ from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray, is_floating
 from tcn_migrate.config.catalogue import classes
 from tcn_migrate.errors import NamingError, quoted
 from tcn_migrate.naming import graph, names, store
-from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, spoken
+from tcn_migrate.naming.entries import (
+    Address,
+    class_of,
+    is_model,
+    is_operation,
+    is_tcn,
+    layers_of,
+    name_of,
+    spoken,
+    unwrapped,
+)
 
 _WHOLE_NUMBERS = frozenset({"count"})
 """Variables of built-in layers that are counters."""
@@ -80,6 +90,7 @@ def locate(
 
 def owns_arrays(entry: Json) -> bool:
     """Whether a layer of this entry has variables, as far as its config tells."""
+    entry, _ = unwrapped(entry)
     if is_operation(entry):
         return False
     if is_tcn(entry):
@@ -127,6 +138,9 @@ class _Walk:
         self.layer(address, entry, place)
 
     def layer(self, address: Address, entry: Json, place: Any) -> None:
+        entry, fixed = unwrapped(entry)
+        if fixed:
+            place = self.layout.part(place, classes.Part("layer", entry, scopes=("",)))
         if is_operation(entry):
             return
         if is_model(entry):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tcn_migrate.config.model_repairs.fixed_training import FIXED_TRAINING
 from tcn_migrate.errors import DecisionNeeded, MigrationError, as_file
 from tcn_migrate.moves import Move, Plan
 from tcn_migrate.naming.entries import spoken
@@ -256,8 +255,7 @@ def _after(outcome: Outcome) -> list[tuple[str, str]]:
     stored = {(*tcn, *below) for tcn, reading in plan.tcns.items() for below in reading.found}
     if all(move.address not in stored for move in plan.moves if move.grade in _RECOVERED):
         commands.append(("Compare it with the old file", command("verify", new, "--against", old, *plan.reading)))
-    # Reading a new file again does not know a FixedTraining yet.
-    if outcome.recovery is None and FIXED_TRAINING not in set(_strings(plan.config)):
+    if outcome.recovery is None:
         pairs = list(zip(plan.reading, plan.reading[1:], strict=False))
         of_the_new = [word for pair in pairs if pair[0] in ("--custom-objects", "--max-bytes") for word in pair]
         commands.append(

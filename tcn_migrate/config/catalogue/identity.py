@@ -22,6 +22,9 @@ RAW = frozenset({"Lambda", "TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"}
 REPLACED = frozenset({"ThresholdedReLU", "SyncBatchNormalization", "AddLoss", "AddMetric"})
 """Classes of Keras 2 that Keras 3 lacks and that a repair replaces."""
 
+FIXED_TRAINING = "FixedTraining"
+"""The class of this package that calls another layer with one value of `training`."""
+
 _KERAS = frozenset({"keras", "tf_keras", "tensorflow", "tensorflow_core"})
 """First words of the modules under which Keras's own classes were ever stored."""
 
@@ -66,12 +69,8 @@ def identify(stored: Json, custom_classes: frozenset[str], where: str, *, keras_
         return Identity(plain_name, module if isinstance(module, str) else None, supplied, "custom")
     if stated in OUTSIDE:
         raise UnsafeError(f"its class is {quoted(stated)}, and {OUTSIDE[stated]}", address=where)
-    if plain_name == "FixedTraining" and registered == "tcn_migrate>FixedTraining":
-        raise UnknownLayerError(
-            "was written by tcn-migrate to keep the training argument of a call, and such a file is not read again",
-            address=where,
-            hint="Load it with keras.saving.load_model after 'from tcn_migrate import TCN', or take the old file",
-        )
+    if plain_name == FIXED_TRAINING and registered == f"tcn_migrate>{FIXED_TRAINING}":
+        return Identity(FIXED_TRAINING, "tcn_migrate", registered, "layer")
     class_name = FORMER_NAMES.get(stated, stated)
     if module is None and not keras_2:
         module = module_of(stated, stored.get("config"))

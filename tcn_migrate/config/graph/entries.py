@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
@@ -37,6 +37,16 @@ def name_of(entry: Json) -> str:
 def spoken(entry: Json) -> str:
     """A layer as a message names it."""
     return f"layer {quoted(name_of(entry))}"
+
+
+def every_entry(entry: Json) -> Iterator[Json]:
+    """A model or layer, and every layer inside it. The settings of a TCN hold none."""
+    yield entry
+    if entry["class_name"] not in ("TCN", "LegacyTCN"):
+        for setting in entry["config"].values():
+            for value in setting if isinstance(setting, list) else [setting]:
+                if is_entry(value):
+                    yield from every_entry(value)
 
 
 def map_entries(entry: Json, change: Callable[[Json], Json]) -> Json:

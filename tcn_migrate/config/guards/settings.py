@@ -12,7 +12,7 @@ from typing import Any
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue import classes
 from tcn_migrate.config.catalogue.activations import OPERATIONS, operation
-from tcn_migrate.config.catalogue.identity import RAW
+from tcn_migrate.config.catalogue.identity import FIXED_TRAINING, RAW
 from tcn_migrate.config.catalogue.objects import cleaned, kind_of
 from tcn_migrate.config.catalogue.operations import is_operation
 from tcn_migrate.config.catalogue.parts import ACTIVATED
@@ -84,6 +84,9 @@ class _Checker:
             return entry
         if class_name in RAW:
             raise UnknownLayerError(f"its class {quoted(class_name)} could not be replaced", address=spoken(entry))
+        if class_name == FIXED_TRAINING:
+            self.fixed_training(entry)
+            return entry
         if entry["module"] != "keras.layers" or class_name not in LAYERS:
             return entry  # the user's own class, with the user's own checks
         allowed = LAYERS[class_name] | COMMON
@@ -106,6 +109,18 @@ class _Checker:
             config[key] = value
         self.lookup(entry)
         return {**entry, "config": config}
+
+    def fixed_training(self, entry: Json) -> None:
+        config = entry["config"]
+        if not is_entry(config.get("layer")):
+            raise SettingError("layer is not a layer", address=spoken(entry))
+        if config.get("training") not in (None, True, False):
+            raise SettingError(
+                "training has a wrong value",
+                address=spoken(entry),
+                expected="true, false or null",
+                found=quoted(config["training"]),
+            )
 
     def left_out(self, entry: Json, key: str) -> None:
         self.warnings.append(

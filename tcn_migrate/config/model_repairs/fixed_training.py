@@ -20,19 +20,17 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue import classes
+from tcn_migrate.config.catalogue.identity import FIXED_TRAINING
 from tcn_migrate.config.catalogue.operations import is_operation
 from tcn_migrate.config.catalogue.settings import words
 from tcn_migrate.config.graph.drawing import Drawing, history
-from tcn_migrate.config.graph.entries import is_entry, is_model, name_of
+from tcn_migrate.config.graph.entries import every_entry, is_entry, is_model, name_of
 from tcn_migrate.config.graph.rewrite import Outputs, functional_of, is_functional, replace_layers
 from tcn_migrate.config.guards.shapes import Shape, input_shapes
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import SettingError, quoted
 
 Address = tuple[str, ...]
-
-FIXED_TRAINING = "FixedTraining"
-"""The class of this package that calls another layer with one value of `training`."""
 
 _RECURRENT = ("dropout", "recurrent_dropout")
 RATES: dict[str, tuple[str, ...]] = {
@@ -129,6 +127,24 @@ def refuse_random_crops(config: Json) -> None:
             "would resize",
             address=f"layer {quoted(crops[0])}",
         )
+
+
+def refuse_fixed_training(config: Json) -> None:
+    """Refuses a `FixedTraining` of a file of this package, for the plain target.
+
+    Args:
+        config: a model in normal form.
+
+    Raises:
+        SettingError: there is one.
+    """
+    for entry in every_entry(config):
+        if entry["class_name"] == FIXED_TRAINING:
+            raise SettingError(
+                "keeps the training argument of a call, which Keras's own layers cannot",
+                address=f"layer {quoted(name_of(entry))} (class {quoted(FIXED_TRAINING)})",
+                hint="Use --target layer, or migrate the file that this one was made from",
+            )
 
 
 def depends_on_training(entry: Json) -> bool:
@@ -308,8 +324,8 @@ class _Fixing:
         return {
             "module": "tcn_migrate",
             "class_name": FIXED_TRAINING,
-            "registered_name": f"tcn_migrate>{FIXED_TRAINING}",
             "config": {"name": name_of(entry), "layer": inner, "training": value},
+            "registered_name": f"tcn_migrate>{FIXED_TRAINING}",
             **outside,
         }
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.catalogue.identity import FIXED_TRAINING
 from tcn_migrate.config.graph.entries import is_entry, is_model, name_of
-from tcn_migrate.config.model_repairs.fixed_training import FIXED_TRAINING
 from tcn_migrate.config.repairs.change import Address
 
 
