@@ -335,7 +335,7 @@ def make_moves(
     places = target.paths(config)
     tcn_variables: dict[Address, tuple[int, ...]] = {}
     for address, r in readings.items():
-        shapes = expected_shapes(r.settings, r.generation, r.norm, r.input_width, folded=True)
+        shapes = expected_shapes(r.settings, r.generation, r.norm, r.input_width, folded=True, steps=r.steps)
         tcn_variables |= {(*address, *below): shape for below, shape in shapes.items()}
 
     moves: list[Move] = []

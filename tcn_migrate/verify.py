@@ -310,7 +310,7 @@ def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
     arrays = {**{address: array.read() for address, array in reading.found.items()}, **recovered}
     rng = np.random.default_rng(0)
     # As many as the farthest tap reaches and some more; the pass in 64 bits takes longer than all the rest.
-    steps = min(LONGEST, max(8, reading.settings.kernel_size * max(reading.settings.dilations)))
+    steps = reading.steps or min(LONGEST, max(8, reading.settings.kernel_size * max(reading.settings.dilations)))
     x = rng.standard_normal((1, steps, reading.input_width)).astype(np.float32)
     kept = {move.address[-1] for move in plan.moves if move.address[: len(reading.address)] == reading.address}
     of_the_batch = reading.norm == "batch" and "moving_mean" not in kept

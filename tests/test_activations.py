@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,8 @@ def test_what_is_written_computes_what_the_forward_pass_does(name: str, settings
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ("PReLU", SettingError, "slopes are not shared"),
-        (stored("PReLU", name="p"), SettingError, "slopes are not shared"),
-        (stored("PReLU", name="p", shared_axes=[2]), SettingError, "slopes are not shared"),
+        (stored("PReLU", name="p", shared_axes=[3]), SettingError, "shared_axes that cannot be"),
+        (stored("PReLU", name="p", shared_axes="1"), SettingError, "shared_axes that cannot be"),
         (stored("PReLU", name="p", shared_axes=[1], alpha_constraint="NonNeg"), SettingError, "alpha_constraint"),
         (stored("Dropout", rate=0.5), SettingError, "is not known"),
         (stored("LeakyReLU", alpha="0.2"), SettingError, "is not known"),
@@ -87,6 +87,33 @@ def test_anything_else_is_refused_with_the_reason(given: Any, error: type[Except
 def test_a_setting_that_is_no_number_is_no_activation() -> None:
     assert of_layer("ELU", {"alpha": float("inf")}) is None
     assert of_layer("Softmax", {"axis": True}) is None
+
+
+@pytest.mark.parametrize("container", ["h5", "zip", "savedmodel", "checkpoint"])
+@pytest.mark.parametrize("target", ["layer", "plain"])
+def test_slopes_of_each_place_are_told_apart(container: str, target: str, tmp_path: Path) -> None:
+    of = case(f"prelu/tf215-class-name-{container}")
+    golden = np.load(of.folder / "golden.npz")
+    new = tmp_path / "new.keras"
+    beside = {"architecture": of.folder / "model.json"} if of.options else {}
+    tcn_migrate.migrate(of.source, new, target=target, **beside)
+    model = keras.saving.load_model(new)
+    slopes = [variable for variable in model.weights if variable.name == "alpha"]
+    assert np.abs(model.predict(golden["x0"], verbose=0) - golden["y0"]).max() < 1e-5 * golden["y0"].std()
+
+    many = np.random.default_rng(0).standard_normal((64, 8, 3)).astype(np.float32) * 3
+    right = model.predict(many, verbose=0)
+    for first, second in pairwise(slopes):
+        values = [np.asarray(first), np.asarray(second)]
+        idle = "block_1/sum" in second.path  # behind the last skip connection
+        in_a_row = "activation_1" in first.path and "branch_activation" in second.path  # where slopes only multiply
+        if values[0].shape != values[1].shape or idle or in_a_row:
+            continue
+        first.assign(values[1])
+        second.assign(values[0])
+        assert np.abs(model.predict(many, verbose=0) - right).max() > 1e-3 * right.std()
+        first.assign(values[0])
+        second.assign(values[1])
 
 
 def test_a_prelu_may_stand_where_it_is_called_once_and_not_in_a_loop() -> None:

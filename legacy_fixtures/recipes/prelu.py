@@ -1,4 +1,5 @@
-"""Old files with a TCN whose activation is one PReLU object, which all of its activations share.
+"""Old files with a TCN whose activation is a PReLU: one object that all of its activations share, or, by the name of
+the class, one for each.
 
     python prelu.py OUT [--only WORD]       a folder for each case
 
@@ -27,14 +28,20 @@ keras, L = tf.keras, tf.keras.layers
 NEW = tf.__version__.startswith("2.15")
 
 
-def tcn(filters=4, axes=(1,), **settings):
-    return TCN(filters, kernel_size=2, dilations=[1, 2], activation=L.PReLU(shared_axes=list(axes)), **settings)
+def tcn(filters=4, axes=(1,), by_name=False, **settings):
+    activation = "PReLU" if by_name else L.PReLU(shared_axes=list(axes))
+    return TCN(filters, kernel_size=2, dilations=[1, 2], activation=activation, **settings)
 
 
 CASES = {
     "tf215-h5": (".h5", lambda: [tcn(use_batch_norm=True)], "HDF5, with batch norm and a matching convolution"),
     "tf215-zip": (".keras", lambda: [tcn(use_layer_norm=True)], "an archive: the slopes lie in the first block; the old library cannot read it again"),
     "tf215-time-distributed": (".h5", lambda: [L.Reshape((2, 4, 3)), L.TimeDistributed(tcn())], "in a TimeDistributed"),
+    "tf215-by-steps-h5": (".h5", lambda: [tcn(axes=(), go_backwards=True, return_sequences=True)], "HDF5, one object with a slope for each step and filter"),
+    "tf215-class-name-h5": (".h5", lambda: [tcn(by_name=True, use_batch_norm=True)], "HDF5, by the name of its class: four a block, each with a slope for each step and filter"),
+    "tf215-class-name-zip": (".keras", lambda: [tcn(by_name=True, use_layer_norm=True), L.Reshape((2, 2)), tcn(by_name=True)], "an archive with two TCNs, by the name of its class"),
+    "tf215-class-name-savedmodel": ("", lambda: [tcn([4, 3], by_name=True, use_skip_connections=False, return_sequences=True)], "a SavedModel, by the name of its class, filters that differ"),
+    "tf215-class-name-checkpoint": (".index", lambda: [tcn(3, by_name=True, padding="same")], "a TF checkpoint, by the name of its class"),
     "tf24-savedmodel": ("", lambda: [tcn([4, 3], (1, 2), use_skip_connections=False, return_sequences=True)], "a SavedModel: one slope for all filters, which differ"),
     "tf24-checkpoint": (".index", lambda: [tcn(3)], "a TF checkpoint: the slopes are an edge of the TCN"),
 }

@@ -13,7 +13,7 @@ from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue import classes
 from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_operation, is_tcn, layers_of, name_of, unwrapped
-from tcn_migrate.tcn.naming import NORM_VARIABLES, SLOPES
+from tcn_migrate.tcn.naming import NORM_VARIABLES, PLACES, SLOPES
 
 
 def paths(model: Json) -> dict[Address, str]:
@@ -116,6 +116,8 @@ def tcn_paths(config: Json) -> Iterator[tuple[Address, str]]:
         block = f"residual_block_{k}"
         for part in ("conv1D_0", "conv1D_1", "matching_conv1D"):
             yield from _convolution((block, part))
+        for place in PLACES:
+            yield (block, place, SLOPES[-1]), f"{block}/{place}/vars/0"
         for slot in (0, 1) if norm else ():
             key = f"{norm}_norm_layers/{norm}_normalization{'_1' if slot else ''}"
             for number, variable in enumerate(NORM_VARIABLES[norm]) if norm else ():

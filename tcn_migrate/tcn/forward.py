@@ -93,8 +93,9 @@ def forward(
         generation: which function they mean.
         arrays: its variables by address below the layer, such as `("residual_block_0", "conv1D_0", "kernel")`;
             `norm_0` and `norm_1` are a block's norms, `main_conv1D` the first convolution. Under weight norm a
-            convolution has `v` and `g` in the place of `kernel`. A PReLU has its slopes at `("activation", "alpha")`,
-            (1, filters) or (1, 1).
+            convolution has `v` and `g` in the place of `kernel`. A PReLU that all activations share has its slopes
+            at `("activation", "alpha")`, one of its own in each block at `("residual_block_0", "activation_0",
+            "alpha")`, `activation_1`, `branch_activation` and `sum_activation`; each broadcasts to (time, filters).
         x: (batch, time, features).
         of_the_batch: its batch norms compute with the statistics of this batch.
 
@@ -105,14 +106,17 @@ def forward(
     def part(*path: str) -> dict[str, Array]:
         return {a[-1]: np.asarray(v, np.float64) for a, v in arrays.items() if a[:-1] == path}
 
-    slopes = part("activation").get("alpha")
+    shared_slopes = part("activation").get("alpha")
 
-    def activation(y: Array) -> Array:
-        if slopes is not None:  # a PReLU
+    def activation(y: Array, block: str, place: str) -> Array:
+        if settings.activation == "PReLU":
+            slopes = part(block, place)["alpha"] if shared_slopes is None else shared_slopes
             return np.asarray(np.maximum(y, 0) + slopes * np.minimum(y, 0))
         return function(settings.activation, settings.activation_settings)(y)
 
-    inside = function(generation.inside, {}) if generation.inside else activation
+    def inside(y: Array, block: str, place: str) -> Array:
+        return function(generation.inside, {})(y) if generation.inside else activation(y, block, place)
+
     state = np.asarray(x, np.float64)
     if settings.go_backwards:
         state = state[:, ::-1]
@@ -126,13 +130,14 @@ def forward(
         for slot in (0, 1):
             weights, norm = part(block, f"conv1D_{slot}"), part(block, f"norm_{slot}")
             branch = convolve(branch, kernel_of(weights), weights["bias"], dilation_rate, settings.padding)
-            branch = inside(normalize(branch, norm, of_the_batch=of_the_batch) if norm else branch)
+            branch = normalize(branch, norm, of_the_batch=of_the_batch) if norm else branch
+            branch = inside(branch, block, f"activation_{slot}")
         if generation.before_sum:
-            branch = activation(branch)
+            branch = activation(branch, block, "branch_activation")
         skips.append(branch)
         matching = part(block, "matching_conv1D")
         shortcut = convolve(state, matching["kernel"], matching["bias"], 1, "same") if matching else state
-        state = activation(shortcut + branch)
+        state = activation(shortcut + branch, block, "sum_activation")
     if settings.use_skip_connections:
         state = np.sum(skips, axis=0)
     if settings.return_sequences:

@@ -18,6 +18,10 @@ from keras import ops
 
 from tcn_migrate.tcn.fixed_training import FixedTraining as FixedTraining
 from tcn_migrate.tcn.generations import CURRENT, GENERATIONS, Generation, has_matching_convolution
+from tcn_migrate.tcn.naming import PLACES
+
+OWN_SLOPES = "PReLU"
+"""An activation by the name of this class is a PReLU of its own in each place, as in keras-tcn on Keras 2.15."""
 
 
 def _initializer(stored: Any, number: int) -> Any:
@@ -45,7 +49,7 @@ class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]
         kernel_size: taps of each of the two convolutions.
         dilation_rate: steps between two taps.
         padding: "causal" or "same".
-        activation: name of the configured activation.
+        activation: name of the configured activation; "PReLU" makes one for each place of an activation.
         generation: letter of the row of `generations.GENERATIONS` that is computed.
         norm: "batch", "layer" or None.
         dropout_rate: of the spatial dropout behind each activation.
@@ -94,20 +98,30 @@ class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]
         normalization = {"batch": keras.layers.BatchNormalization, "layer": keras.layers.LayerNormalization}.get(
             norm or ""
         )
+        row, own = GENERATIONS[generation], self.activation == OWN_SLOPES
         # The order in which parts are made is the order of the variables, by which an optimizer keeps its state:
         # keras-tcn's, convolution and norm by turns.
         self.conv1D_0 = convolution("conv1D_0", 0, **dilated)
         if normalization is not None:
             self.norm_0 = normalization(name="norm_0", **part)
+        if own and row.inside is None:
+            self.activation_0 = keras.layers.PReLU(name="activation_0", **part)
         self.conv1D_1 = convolution("conv1D_1", 1, **dilated)
         if normalization is not None:
             self.norm_1 = normalization(name="norm_1", **part)
+        if own and row.inside is None:
+            self.activation_1 = keras.layers.PReLU(name="activation_1", **part)
+        if own and row.before_sum:
+            self.branch_activation = keras.layers.PReLU(name="branch_activation", **part)
+        if normalization is not None:
             # In lists of these names keras-tcn 3.5.3 and later keep the norms, whatever the session counts.
             setattr(self, f"{norm}_norm_layers", [self.norm_0, self.norm_1])
         self.SDropout_0 = keras.layers.SpatialDropout1D(self.dropout_rate, name="SDropout_0", dtype=self.dtype_policy)
         self.SDropout_1 = keras.layers.SpatialDropout1D(self.dropout_rate, name="SDropout_1", dtype=self.dtype_policy)
         if matching:
             self.matching_conv1D = convolution("matching_conv1D", 2, kernel_size=1, padding="same")
+        if own:
+            self.sum_activation = keras.layers.PReLU(name="sum_activation", **part)
 
     @property
     def norms(self) -> list[Any]:
@@ -126,26 +140,32 @@ class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]
         self.SDropout_1.build(inner)
         if self.matching:
             self.matching_conv1D.build(input_shape)
+        for place in PLACES:
+            if hasattr(self, place):
+                getattr(self, place).build(inner)
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> tuple[Any, Any]:
         """Returns the residual sum, which the next block takes, and the branch, which is the skip connection."""
         row = GENERATIONS[self.generation]
-        inside = ops.relu if row.inside == "relu" else self.activation
         norms = self.norms or [None, None]
         y = x
-        for convolution, norm, dropout in (
-            (self.conv1D_0, norms[0], self.SDropout_0),
-            (self.conv1D_1, norms[1], self.SDropout_1),
+        for convolution, norm, place, dropout in (
+            (self.conv1D_0, norms[0], "activation_0", self.SDropout_0),
+            (self.conv1D_1, norms[1], "activation_1", self.SDropout_1),
         ):
+            inside = ops.relu if row.inside == "relu" else self._activation_at(place)
             y = convolution(y)
             if norm is not None:
                 y = norm(y, training=training) if self.norm == "batch" else norm(y)
             y = dropout(inside(y), training=training)
         if row.before_sum:
-            y = self.activation(y)
+            y = self._activation_at("branch_activation")(y)
         shortcut = self.matching_conv1D(x) if self.matching else x
-        return self.activation(shortcut + y), y
+        return self._activation_at("sum_activation")(shortcut + y), y
+
+    def _activation_at(self, place: str) -> Any:
+        return getattr(self, place) if self.activation == OWN_SLOPES else self.activation
 
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, Any]:
         shape = (*tuple(input_shape)[:-1], self.filters)
@@ -174,8 +194,10 @@ class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]
 def activation_named(name: Any) -> Any:
     """The function for a stored activation; Keras 2's hard sigmoid is the one name that Keras 3 does not have.
 
-    An activation may also be a layer without variables, or an operation, in its serialized form.
+    An activation may also be a layer or an operation, in its serialized form, and `OWN_SLOPES`.
     """
+    if name == OWN_SLOPES:
+        return name
     if isinstance(name, dict):  # which `keras.activations.get` cannot read in Keras 3.8
         return keras.saving.deserialize_keras_object(name)
     return keras2_hard_sigmoid if name == "keras2_hard_sigmoid" else keras.activations.get(name)
@@ -183,6 +205,8 @@ def activation_named(name: Any) -> Any:
 
 def activation_name(function: Any) -> Any:
     """What `activation_named` turns into `function`."""
+    if function == OWN_SLOPES:
+        return function
     return "keras2_hard_sigmoid" if function is keras2_hard_sigmoid else keras.activations.serialize(function)
 
 
@@ -203,7 +227,8 @@ class TCN(keras.layers.Layer):  # type: ignore[misc]
         dropout_rate: spatial dropout inside the blocks.
         return_sequences: (batch, time, filters) out; otherwise one step, (batch, filters): the last one under
             "causal" padding, step time // 2 under "same".
-        activation: used after each convolution, again before and after the residual sum.
+        activation: used after each convolution, again before and after the residual sum. A PReLU object is shared by
+            all of them; "PReLU" makes one for each.
         use_batch_norm, use_layer_norm: one norm after each dilated convolution; not both.
         kernel_initializer: of the convolutions.
         go_backwards: the input is reversed in time. As with recurrent layers, the output is not turned back.

@@ -19,7 +19,7 @@ from tcn_migrate.errors import MigrationError, quoted
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_tcn, layers_of, name_of, spoken
 from tcn_migrate.tcn.forward import EPSILON
 from tcn_migrate.tcn.generations import has_matching_convolution
-from tcn_migrate.tcn.naming import SLOPES
+from tcn_migrate.tcn.naming import PLACES, SLOPES
 from tcn_migrate.tcn.reading import TCNReading
 from tcn_migrate.tcn.rewriting import initializer
 
@@ -208,8 +208,9 @@ def _two_directions(entry: Json, address: Address, readings: Mapping[Address, TC
 
 
 def _input_layer(name: str, reading: TCNReading, rank: int = 3) -> Json:
-    """The entrance of a TCN: as many steps as come, in the dtype that the TCN computes in."""
-    dtype, shape = reading.settings.dtype.removeprefix("mixed_"), [*[None] * (rank - 1), reading.input_width]
+    """The entrance of a TCN, in the dtype that the TCN computes in: any number of steps, but under a PReLU by steps."""
+    dtype = reading.settings.dtype.removeprefix("mixed_")
+    shape = [*[None] * (rank - 2), reading.steps, reading.input_width]
     config = {"name": name, "batch_shape": shape, "dtype": dtype, "sparse": False}
     return {**_plain("InputLayer", config), "name": name, "inbound_nodes": []}
 
@@ -296,12 +297,11 @@ class _Sketch:
                 address = (f"residual_block_{k}", "matching_conv1D")
                 shortcut = self.convolution(x, f"block_{k}_shortcut", address, filters, 1, 1)
             x = self.layer("Add", f"block_{k}_sum", [shortcut, skips[k]])
-            x = self.activation(settings.activation, f"block_{k}_sum_activation", x)
+            x = self.activation(settings.activation, f"block_{k}_sum_activation", x, (f"residual_block_{k}", PLACES[3]))
             width = filters
         if settings.use_skip_connections:
             x = skips[0] if len(skips) == 1 else self.layer("Add", "skip_connections", skips)
-        if settings.activation == "PReLU" and SLOPES not in self.places:
-            self.idle.add(SLOPES)
+        self.idle |= {address for address in self.reading.found if address[-1] == SLOPES[-1]} - self.places.keys()
         self.output = x if settings.return_sequences else self.step(x)
 
     def branch(self, k: int, x: Json) -> Json:
@@ -318,11 +318,11 @@ class _Sketch:
                 settings.dilations[k],
             )
             x = self.norm(x, f"block_{k}_norm_{slot}", (block, f"norm_{slot}"))
-            x = self.activation(inside, f"block_{k}_activation_{slot}", x)
+            x = self.activation(inside, f"block_{k}_activation_{slot}", x, (block, PLACES[slot]))
             if settings.dropout_rate:
                 x = self.layer("SpatialDropout1D", f"block_{k}_dropout_{slot}", x, rate=settings.dropout_rate)
         if row.before_sum and settings.activation != "relu":  # which, twice, is once
-            x = self.activation(settings.activation, f"block_{k}_branch_activation", x)
+            x = self.activation(settings.activation, f"block_{k}_branch_activation", x, (block, PLACES[2]))
         return x
 
     def convolution(self, x: Json, place: str, address: Address, filters: int, size: int, dilation: int) -> Json:
@@ -351,12 +351,12 @@ class _Sketch:
             return self.layer("BatchNormalization", place, x, axis=-1, momentum=0.99, epsilon=EPSILON)
         return self.layer("LayerNormalization", place, x, axis=-1, epsilon=EPSILON)
 
-    def activation(self, function: str, place: str, x: Json) -> Json:
+    def activation(self, function: str, place: str, x: Json, address: Address) -> Json:
         """An activation; those that the oldest Keras 3 does not have under any name are drawn with operations."""
         if function == "linear":
             return x
         if function == "PReLU":
-            return self.shared_slopes(x)
+            return self.own_slopes(place, x, address) if self.settings.own_slopes else self.shared_slopes(x)
         if function == self.settings.activation and self.settings.activation_settings:
             return self.layer(function, place, x, **self.settings.activation_settings)
         if function in OPERATIONS:
@@ -373,14 +373,23 @@ class _Sketch:
             return self.operation("numpy.Negative", place, x)
         return self.layer("Activation", place, x, activation=_ACTIVATIONS.get(function, function))
 
-    def shared_slopes(self, x: Json) -> Json:
-        """One more call of the PReLU that all activations share."""
+    def own_slopes(self, place: str, x: Json, address: Address) -> Json:
+        """A PReLU of one activation."""
+        self.refuse_slopes_by_steps()
+        self.places[*address, SLOPES[-1]] = (f"{self.name}_{place}", SLOPES[-1])
+        return self.layer("PReLU", place, x)
+
+    def refuse_slopes_by_steps(self) -> None:
         if self.time == 2:
             raise MigrationError(
                 "a TCN with a PReLU inside a TimeDistributed cannot be said in Keras's own layers",
                 address=self.name,
                 hint=_OTHER_TARGET,
             )
+
+    def shared_slopes(self, x: Json) -> Json:
+        """One more call of the PReLU that all activations share."""
+        self.refuse_slopes_by_steps()
         name = f"{self.name}_activation"
         drawn = next((entry for entry in self.drawing.entries if entry["name"] == name), None)
         if drawn is None:

@@ -2,8 +2,9 @@
 
 A function for each layout takes the place where the layer's arrays are and returns them by address below the layer:
 `("residual_block_0", "conv1D_0", "kernel")`, `("residual_block_0", "norm_1", "moving_mean")`,
-`("residual_block_0", "matching_conv1D", "bias")`, `("main_conv1D", "kernel")`, and for weight norm `g`, `v`,
-`initialized` beside a convolution's `bias`. What an array of the layer is not used for is `ignored`, with the reason.
+`("residual_block_0", "matching_conv1D", "bias")`, `("main_conv1D", "kernel")`, for weight norm `g`, `v`, `initialized`
+beside a convolution's `bias`, and for a PReLU `SLOPES`, or `("residual_block_0", "activation_1", "alpha")`. An array of
+the layer that is not used is `ignored`, with the reason.
 
 To add a layout: a function here, a line in `LAYOUTS`, and a fixture.
 """
@@ -22,7 +23,13 @@ from tcn_migrate.naming.names import Named
 
 NORM_VARIABLES = {"batch": ("gamma", "beta", "moving_mean", "moving_variance"), "layer": ("gamma", "beta")}
 SLOPES = ("activation", "alpha")
-"""The address of the slopes of a PReLU, which all activations of a TCN share."""
+"""The address of the slopes of a PReLU that all activations of a TCN share."""
+PLACES = ("activation_0", "activation_1", "branch_activation", "sum_activation")
+"""A block's activations in the order of calls: behind each convolution, on the branch again, on the residual sum."""
+_SCOPES = {"Act_Conv1D_0": 0, "Act_Conv1D_1": 1, "Act_Conv_Blocks": 2, "Act_Res_Block": 3}
+"""Names of a block's activations from keras-tcn 3.5.0 on, by their place."""
+_LISTED = ("activation", "activation_1", "activation_2")
+"""A block's activations in the list of its layers, as Keras 2.15's weight store names them."""
 _IDLE = "weight norm's copy for the first call, never used afterwards"
 _NUMBERED_NORM = re.compile(r"(batch|layer)_normalization(?:_(\d+))?")
 
@@ -53,6 +60,14 @@ class TCNArrays:
             )
         self.arrays[address] = array
 
+    def put_slopes(self, slopes: Mapping[Address, StoredArray]) -> None:
+        """The slopes of PReLUs by block and activation; one array in all of them, or alone, is one that they share."""
+        if len({array.name for array in slopes.values()}) == 1:
+            self.put(SLOPES, next(iter(slopes.values())))
+            return
+        for address, array in slopes.items():
+            self.put((*address, SLOPES[-1]), array)
+
 
 def _number(name: str) -> int:
     """The number at the end of a name; none counts as 0."""
@@ -81,8 +96,9 @@ def from_store(place: Node | None, blocks: int) -> TCNArrays:
     if place is None:
         return found
     _put_numbered(found, ("main_conv1D",), place.child("main_conv1D"), ("kernel", "bias"))
+    slopes: dict[Address, StoredArray] = {}
     for name in ("activation", "activation_name"):
-        _put_numbered(found, SLOPES[:-1], place.child(name), SLOPES[-1:])
+        slopes |= {SLOPES[:-1]: array for array in _numbered_variables(place.child(name)).values()}
     listed = place.child("residual_blocks")
     for k in range(blocks):
         block, name = place.child(f"residual_block_{k}"), f"residual_block_{k}"
@@ -93,9 +109,12 @@ def from_store(place: Node | None, blocks: int) -> TCNArrays:
         inner = block.child("layers") or block.child("residual_layers")
         if inner is not None and block.child("residual_layers"):
             found.style.add("residual_layers")
-        if k == 0 and inner is not None and (first := inner.child("activation")) is not None:
-            # Keras 2.15 writes the shared activation where it meets it first, in the first block.
-            _put_numbered(found, SLOPES[:-1], first.child("activation"), SLOPES[-1:])
+        # Keras 2.15 writes a shared activation where it meets it first, in the first block.
+        activations = [*(inner.child(key) if inner else None for key in _LISTED), block.child("final_activation")]
+        for activation, activated in zip(PLACES, activations, strict=True):
+            holder = block.child(activation) or (activated.child("activation") if activated else None)
+            for array in _numbered_variables(holder).values():
+                slopes[name, activation] = array
         for slot in (0, 1):
             convolution = block.child(f"conv1D_{slot}")
             if convolution is None and inner is not None:
@@ -105,6 +124,7 @@ def from_store(place: Node | None, blocks: int) -> TCNArrays:
         _put_norms_of_store(found, k, block, inner)
         matching = block.child("matching_conv1D") or block.child("shape_match_conv")
         _put_numbered(found, (name, "matching_conv1D"), matching, ("kernel", "bias"))
+    found.put_slopes(slopes)
     return found
 
 
@@ -165,14 +185,15 @@ def from_names(place: tuple[Named, ...], blocks: int) -> TCNArrays:
     """
     found = TCNArrays()
     session_norms: dict[int, dict[str, list[Named]]] = {}
+    slopes: list[Named] = []
     for named in place:
         scopes = named.scopes
         depth = next((i for i, s in enumerate(scopes) if re.fullmatch(r"residual_block_\d+", s)), None)
         if "data_dep_init" in scopes:
             found.ignored[named.array.name] = _IDLE
             continue
-        if named.variable == "alpha":  # the first activation's call gives the scopes
-            found.put(SLOPES, named.array)
+        if named.variable == "alpha":  # of a shared one the first activation's call gives the scopes
+            slopes.append(named)
             continue
         if depth is None:
             if named.variable in ("kernel", "bias"):
@@ -201,6 +222,24 @@ def from_names(place: tuple[Named, ...], blocks: int) -> TCNArrays:
             for named in norms[name]:
                 found.put((f"residual_block_{k}", f"norm_{slot}", named.variable), named.array)
     _weight_norm_names(found)
+    found.put_slopes(_slopes_by_scope(slopes))
+    return found
+
+
+def _slopes_by_scope(slopes: Iterable[Named]) -> dict[Address, StoredArray]:
+    """The slopes of PReLUs by block and activation. Up to keras-tcn 3.4.4 a session numbers a block's activations."""
+    found: dict[Address, StoredArray] = {}
+    numbered: dict[str, list[tuple[int, Named]]] = {}
+    for named in slopes:
+        block = next((scope for scope in named.scopes if re.fullmatch(r"residual_block_\d+", scope)), "")
+        place = next((_SCOPES[scope] for scope in named.scopes if scope in _SCOPES), None)
+        if place is None:
+            numbered.setdefault(block, []).append((_number(named.scopes[-1] if named.scopes else ""), named))
+        else:
+            found[block, PLACES[place]] = named.array
+    for block, several in numbered.items():
+        ordered = sorted(several, key=lambda pair: pair[0])
+        found |= {(block, place): named.array for place, (_, named) in zip(PLACES, ordered, strict=False)}
     return found
 
 
@@ -224,8 +263,10 @@ def from_graph(place: Node | None, blocks: int) -> TCNArrays:
     for variable, array in ({} if main is None else main.arrays()).items():
         found.put(("main_conv1D", variable), array)
     # 3.4 keeps the configured activation as `activation`, 3.5 as `activation_name`.
-    slopes = place.child("activation") or place.child("activation_name")
-    found.put(SLOPES, None if slopes is None else slopes.arrays().get("alpha"))
+    slopes: dict[Address, StoredArray] = {}
+    shared = place.child("activation") or place.child("activation_name")
+    if shared is not None and "alpha" in shared.arrays():
+        slopes[SLOPES[:-1]] = shared.arrays()["alpha"]
     listed = place.child("residual_blocks")
     for k in range(blocks):
         name = f"residual_block_{k}"
@@ -238,7 +279,7 @@ def from_graph(place: Node | None, blocks: int) -> TCNArrays:
             found.style.add("residual_layers")
         elif block.child("residual_layers") is None:
             found.style.add("layers")
-        convolutions = norms = 0
+        convolutions = norms = activations = 0
         for step in sorted((n for n in ([] if inner is None else inner.names()) if n.isdecimal()), key=int):
             layer = inner.child(step) if inner is not None else None
             arrays = {} if layer is None else layer.arrays()
@@ -261,10 +302,22 @@ def from_graph(place: Node | None, blocks: int) -> TCNArrays:
                 for variable in NORM_VARIABLES["batch"]:
                     found.put((name, f"norm_{norms}", variable), arrays.get(variable))
                 norms += 1
+            elif (alpha := _slope_of(layer)) is not None and activations < len(_LISTED):
+                slopes[name, PLACES[activations]] = alpha
+                activations += 1
+        if (alpha := _slope_of(block.child("final_activation"))) is not None:
+            slopes[name, PLACES[-1]] = alpha
         matching = block.child("shape_match_conv") or block.child("matching_conv1D")
         for variable, array in ({} if matching is None else matching.arrays()).items():
             found.put((name, "matching_conv1D", variable), array)
+    found.put_slopes(slopes)
     return found
+
+
+def _slope_of(activation: Node | None) -> StoredArray | None:
+    """The slopes of an `Activation` whose function is a PReLU."""
+    prelu = None if activation is None else activation.child("activation")
+    return None if prelu is None else prelu.arrays().get("alpha")
 
 
 LAYOUTS: dict[str, Callable[[Any, int], TCNArrays]] = {

@@ -15,7 +15,7 @@ from tcn_migrate.errors import DecisionNeeded, NamingError, SettingError, quoted
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.tcn.activations import ACTIVATIONS
 from tcn_migrate.tcn.generations import CURRENT, GENERATIONS, Generation, has_matching_convolution
-from tcn_migrate.tcn.naming import NORM_VARIABLES, SLOPES, TCNArrays
+from tcn_migrate.tcn.naming import NORM_VARIABLES, PLACES, SLOPES, TCNArrays
 from tcn_migrate.tcn.settings import KNOWN, Norm, TCNSettings
 
 LARGEST_PADDING = 1 << 24
@@ -50,6 +50,7 @@ class TCNReading:
         generation: which function they mean.
         norm: the kind of norm that the arrays hold.
         input_width: features that enter it.
+        steps: time steps of the input, if a PReLU has slopes for each; else None.
         expected: the shape of every variable that it must have, by address below the layer. Under weight norm a
             kernel is made of `g` and `v`.
         found: what there is of them.
@@ -65,6 +66,7 @@ class TCNReading:
     generation: Generation
     norm: Norm | None
     input_width: int
+    steps: int | None
     expected: Mapping[Address, tuple[int, ...]]
     found: Mapping[Address, StoredArray]
     missing: tuple[Address, ...]
@@ -107,7 +109,8 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
             hint="Only norms can be recovered. Look for an older copy of the file",
         )
     width = stored.shape[1]
-    expected = expected_shapes(settings, generation, norm, width, folded=False)
+    steps = steps_of_slopes(settings, arrays)
+    expected = expected_shapes(settings, generation, norm, width, folded=False, steps=steps)
     missing: list[Address] = []
     for place, shape in expected.items():
         array = arrays.get(place)
@@ -144,6 +147,7 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
         generation=generation,
         norm=norm,
         input_width=width,
+        steps=steps,
         expected=expected,
         found=arrays,
         missing=tuple(missing),
@@ -151,6 +155,14 @@ def read_tcn(address: Address, settings: TCNSettings, found: TCNArrays, around: 
         ignored=found.ignored,
         warnings=tuple(warnings),
     )
+
+
+def steps_of_slopes(settings: TCNSettings, arrays: Mapping[Address, StoredArray]) -> int | None:
+    """The time steps of the input, if an activation is a PReLU that has a slope for each."""
+    shared = settings.activation_settings.get("shared_axes") or ()
+    if settings.activation != "PReLU" or 1 in shared:
+        return None
+    return next((array.shape[0] for place, array in arrays.items() if place[-1] == SLOPES[-1] and array.shape), None)
 
 
 def _check_headers(name: str, arrays: Mapping[Address, StoredArray]) -> None:
@@ -245,17 +257,27 @@ def tell_norm(
 
 
 def expected_shapes(
-    settings: TCNSettings, generation: Generation, norm: Norm | None, width: int, *, folded: bool
+    settings: TCNSettings,
+    generation: Generation,
+    norm: Norm | None,
+    width: int,
+    *,
+    folded: bool,
+    steps: int | None = None,
 ) -> dict[Address, tuple[int, ...]]:
     """The shape of every variable by its address below the layer, in the order of computation.
 
     Args:
         width: features of the input.
+        steps: of the input, where the slopes of a PReLU are not shared by all.
         folded: with plain kernels also where the file has weight norm.
     """
     shapes: dict[Address, tuple[int, ...]] = {}
-    if settings.activation == "PReLU":  # a part of the layer from its start, so before the convolutions
-        shapes[SLOPES] = (1, 1 if 2 in settings.activation_settings["shared_axes"] else settings.filters[0])
+    steps = steps or 1
+    if settings.activation == "PReLU" and not settings.own_slopes:
+        # A part of the layer from its start, so before the convolutions.
+        shared = settings.activation_settings["shared_axes"] or ()
+        shapes[SLOPES] = (1 if 1 in shared else steps, 1 if 2 in shared else settings.filters[0])
     if generation.first_convolution:
         shapes["main_conv1D", "kernel"] = (1, width, settings.filters[0])
         shapes["main_conv1D", "bias"] = (settings.filters[0],)
@@ -273,10 +295,16 @@ def expected_shapes(
             shapes[block, f"conv1D_{slot}", "bias"] = (filters,)
             for variable in NORM_VARIABLES[norm] if norm else ():
                 shapes[block, f"norm_{slot}", variable] = (filters,)
+            if settings.own_slopes and generation.inside is None:
+                shapes[block, PLACES[slot], SLOPES[-1]] = (steps, filters)
+        if settings.own_slopes and generation.before_sum:
+            shapes[block, PLACES[2], SLOPES[-1]] = (steps, filters)
         skips = settings.use_skip_connections
         if has_matching_convolution(generation, k, settings.blocks, skips, width, filters):
             shapes[block, "matching_conv1D", "kernel"] = (1, width, filters)
             shapes[block, "matching_conv1D", "bias"] = (filters,)
+        if settings.own_slopes:
+            shapes[block, PLACES[3], SLOPES[-1]] = (steps, filters)
         width = filters
     return shapes
 

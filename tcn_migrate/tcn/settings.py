@@ -41,8 +41,9 @@ class TCNSettings:
             `use_layer_norm` out of its config; files with both flags hold batch norm).
         weight_norm: the two convolutions of a block are wrapped in weight normalization.
         activation: the name of a function of Keras or TensorFlow, or the class of a layer: one without variables, or
-            `PReLU`, whose array is `("activation", "alpha")`.
-        activation_settings: of that layer, in Keras 3's names; its axes count from the back. Empty for a function.
+            `PReLU`; see `own_slopes`.
+        activation_settings: of that layer, in Keras 3's names; its axes count from the back. Empty for a function, and
+            for a PReLU that was given by the name of its class.
         keys: the names of all settings that were in the config; missing ones tell the generation.
         Others are as in `tcn_migrate.TCN`.
     """
@@ -74,6 +75,15 @@ class TCNSettings:
     @property
     def blocks(self) -> int:
         return len(self.dilations)
+
+    @property
+    def own_slopes(self) -> bool:
+        """Whether each activation is a PReLU of its own, with a slope for each step and filter.
+
+        keras-tcn hands a PReLU object to every `Activation`, so that all share its one array; from the name of the
+        class each makes its own (measured with keras-tcn 3.4.4 and 3.5.0 on Keras 2.15; Keras 2.4 refuses the name).
+        """
+        return self.activation == "PReLU" and not self.activation_settings
 
 
 def read_settings(config: Mapping[str, Any], address: str) -> TCNSettings:
@@ -150,7 +160,8 @@ def read_settings(config: Mapping[str, Any], address: str) -> TCNSettings:
     if flag("use_layer_norm"):
         norms.append("layer")
     activation, activation_settings = read_activation(config.get("activation", "relu"), address)
-    if activation == "PReLU" and 2 not in activation_settings["shared_axes"] and len(set(widths)) > 1:
+    shared = activation == "PReLU" and activation_settings
+    if shared and 2 not in (activation_settings["shared_axes"] or ()) and len(set(widths)) > 1:
         raise bad("nb_filters", "one number for all blocks, since the activation has one slope for each filter,")
     generation = config.get("generation")
     return TCNSettings(
@@ -193,6 +204,7 @@ def read_activation(stored: Any, address: str) -> tuple[str, Json]:
     if stored is None:
         return "linear", {}
     settings: Json = {}
+    given = stored
     if isinstance(stored, Mapping):
         inner, class_name = stored.get("config"), str(stored.get("class_name")).rpartition(">")[2]
         module = str(stored.get("module"))
@@ -215,7 +227,7 @@ def read_activation(stored: Any, address: str) -> tuple[str, Json]:
     if layer is not None:
         return layer[0], {key: _from_the_back(value) if key == "axis" else value for key, value in layer[1].items()}
     if stored == "PReLU":
-        return "PReLU", _shared_slopes(settings, address)
+        return "PReLU", _of_prelu(settings, address) if isinstance(given, Mapping) else {}
     if not isinstance(stored, str):
         raise SettingError(
             f"activation = {quoted(stored)} cannot be; the name of one of Keras's activations is needed",
@@ -232,32 +244,25 @@ def read_activation(stored: Any, address: str) -> tuple[str, Json]:
     return name, {}
 
 
-def _shared_slopes(settings: Json, address: str) -> Json:
-    """The settings of a PReLU object, which all activations of a TCN share, and with it its one array `alpha`.
-
-    keras-tcn hands the object to every `Activation`. From a class name each of them makes a PReLU of its own
-    (measured with keras-tcn 3.5.0 on Keras 2.15; on Keras 2.4 a class name is refused).
+def _of_prelu(settings: Json, address: str) -> Json:
+    """The settings of a PReLU object that change what it computes: the axes that share a slope, None if none does.
 
     Raises:
-        SettingError: slopes that are not shared by all activations, or not by all steps; and what only changes
-            training.
+        SettingError: axes that a TCN's output does not have, and what only changes training.
     """
     axes = settings.get("shared_axes")
-    axes = [axes] if isinstance(axes, int) else axes
-    if not isinstance(axes, list | tuple) or 1 not in axes or not set(axes) <= {1, 2}:
+    axes = [axes] if isinstance(axes, int) else axes or []
+    if not isinstance(axes, list | tuple) or not set(axes) <= {1, 2}:
         raise SettingError(
-            "activation is a PReLU whose slopes are not shared by all time steps; that is not supported",
+            "activation is a PReLU with shared_axes that cannot be",
             address=address,
-            expected="a PReLU object with shared_axes [1] or [1, 2]",
-            found=f"shared_axes {quoted(axes)}"
-            if settings
-            else "the name of the class, which makes a PReLU in each place",
-            hint="Where the old environment is at hand, put another activation in its place and train again",
+            expected="1 for the steps, 2 for the filters, both or none",
+            found=quoted(axes),
         )
     for key in ("alpha_regularizer", "alpha_constraint"):
         if settings.get(key) is not None:
             raise SettingError(f"activation is a PReLU with {key}; that is not supported", address=address)
-    return {"shared_axes": sorted(set(axes))}
+    return {"shared_axes": sorted(set(axes)) or None}
 
 
 def _from_the_back(axis: Any) -> Any:

@@ -313,7 +313,7 @@ def _by_position(
     held = numbered.arrays
     shapes = {address: move.sources[0].shape for address, move in moved.items() if len(move.sources) == 1}
     for address, r in readings.items():  # also those that have no place in the new model
-        below = expected_shapes(r.settings, r.generation, r.norm, r.input_width, folded=True)
+        below = expected_shapes(r.settings, r.generation, r.norm, r.input_width, folded=True, steps=r.steps)
         shapes |= {(*address, *variable): shape for variable, shape in below.items()}
     if numbered.slot_by_slot and not any("velocity_hat" in group for group in groups):
         unused = len(held) - len(trainable(old, readings))
@@ -383,7 +383,9 @@ def _of_layer(
 
 
 def _of_tcn(reading: TCNReading, norms_first: bool) -> list[Address]:
-    shapes = expected_shapes(reading.settings, reading.generation, reading.norm, reading.input_width, folded=True)
+    shapes = expected_shapes(
+        reading.settings, reading.generation, reading.norm, reading.input_width, folded=True, steps=reading.steps
+    )
     found = [below for below in shapes if not below[-1].startswith("moving_")]
     if norms_first:
         blocks = list(dict.fromkeys(below[0] for below in found))
