@@ -75,7 +75,12 @@ def check_source(path: Path, most: int = DEFAULT_BYTES) -> None:
 def beyond(what: str, size: int, most: int) -> MigrationError:
     """What is said where something is larger than the budget."""
     return UnsafeError(
-        f"{what} would be {size // _MIB} MiB, more than the limit",
-        expected=f"at most {most // _MIB} MiB",
+        f"{what} would be {_shown(size)}, more than the limit",
+        expected=f"at most {_shown(most)}",
         hint=f"If you trust the file, raise it: --max-bytes {-(-size // (1 << 30))}GiB",
     )
+
+
+def _shown(size: int) -> str:
+    """A size in MiB, where it is not smaller than that."""
+    return f"{size // _MIB} MiB" if size >= _MIB else f"{size} bytes"

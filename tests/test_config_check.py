@@ -252,3 +252,13 @@ def test_half_a_model_in_a_setting_is_refused_by_the_name_of_the_setting(class_n
 
     with pytest.raises(SettingError, match=setting):
         repaired(model, keras_2=True, keras_version="2.15.0")
+
+
+@pytest.mark.parametrize("supplied", [{"double"}, {"double", "mine>double"}])
+def test_a_function_of_the_users_is_written_as_keras_finds_it(supplied: set[str]) -> None:
+    model = functional(source(), layer("Dense", "d", "x", units=2, activation="double"))
+
+    checked, _ = check_settings(model, frozenset(supplied))
+
+    activation = checked["config"]["layers"][1]["config"]["activation"]
+    assert (activation["class_name"], activation["config"]) == ("function", max(supplied, key=len))

@@ -334,6 +334,7 @@ def prepare(
         done = journals.done(log, frozenset(source.path for source in found))
     elif log is not None and log.exists():
         if not settings.get("overwrite"):
+            next(journals.lines(log), None)  # which refuses what is no journal
             raise MigrationError(
                 "there is the journal of an earlier run",
                 address=quoted(log, 200),

@@ -111,7 +111,7 @@ def load_custom_objects(module: str | None) -> Mapping[str, Any]:
         if callable(thing) and getattr(thing, "__module__", None) == loaded.__name__
     }
     keras: Any = sys.modules.get("keras")
-    for thing in [thing for thing in own.values() if isinstance(thing, type)] if keras is not None else []:
-        registered = keras.saving.get_registered_name(thing)  # a class may be registered under another name
+    for thing in [thing for thing in own.values() if hasattr(thing, "__name__")] if keras is not None else []:
+        registered = keras.saving.get_registered_name(thing)  # it may be registered under another name
         own |= {registered: thing, registered.rpartition(">")[2]: thing}
     return own

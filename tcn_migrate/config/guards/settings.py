@@ -47,6 +47,7 @@ _CHOICES: dict[str, frozenset[Any]] = {
     "merge_mode": frozenset({"sum", "mul", "concat", "ave", None}),
     "score_mode": frozenset({"dot", "concat"}),
 }
+_FUNCTIONS = frozenset({"activation", "recurrent_activation"})
 _ENTRIES = frozenset({"layer", "backward_layer", "cell"})
 _ENTRY_LISTS = frozenset({"cells", "layers"})
 _LOOKUPS = frozenset({"IntegerLookup", "StringLookup", "TextVectorization"})
@@ -106,6 +107,8 @@ class _Checker:
                     continue
             else:
                 self.value(entry, key, value)
+                if key in _FUNCTIONS and isinstance(value, str) and value in self.custom_classes:
+                    value = self.function_of_the_user(value)
             config[key] = value
         self.lookup(entry)
         return {**entry, "config": config}
@@ -122,13 +125,21 @@ class _Checker:
                 found=quoted(config["training"]),
             )
 
+    def function_of_the_user(self, name: str) -> Json:
+        """A function that the user supplies, as Keras 3 finds it: by a name alone it looks among its own functions.
+
+        Source: keras/src/activations/__init__.py, `get` and `serialize`, 3.0.5 to 3.15.1.
+        """
+        registered = next((full for full in sorted(self.custom_classes) if full.endswith(f">{name}")), name)
+        return {"module": "builtins", "class_name": "function", "config": registered, "registered_name": "function"}
+
     def left_out(self, entry: Json, key: str) -> None:
         self.warnings.append(
             f"{spoken(entry)}: its {key} is not one of Keras's own and was left out; predictions do not depend on it"
         )
 
     def value(self, entry: Json, key: str, value: Any) -> None:
-        if key in {"activation", "recurrent_activation"}:
+        if key in _FUNCTIONS:
             self.activation(entry, key, value)
         elif key in _ENTRIES:
             if value is not None and not is_entry(value):
