@@ -89,10 +89,12 @@ def test_a_setting_that_is_no_number_is_no_activation() -> None:
     assert of_layer("Softmax", {"axis": True}) is None
 
 
-@pytest.mark.parametrize("container", ["h5", "zip", "savedmodel", "checkpoint"])
+@pytest.mark.parametrize(
+    "name", ["class-name-h5", "class-name-zip", "class-name-savedmodel", "class-name-checkpoint", "numbered-h5"]
+)
 @pytest.mark.parametrize("target", ["layer", "plain"])
-def test_slopes_of_each_place_are_told_apart(container: str, target: str, tmp_path: Path) -> None:
-    of = case(f"prelu/tf215-class-name-{container}")
+def test_slopes_of_each_place_are_told_apart(name: str, target: str, tmp_path: Path) -> None:
+    of = case(f"prelu/tf215-{name}")
     golden = np.load(of.folder / "golden.npz")
     new = tmp_path / "new.keras"
     beside = {"architecture": of.folder / "model.json"} if of.options else {}
