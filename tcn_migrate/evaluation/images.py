@@ -25,11 +25,15 @@ def _linear(size: int, wanted: int) -> Array:
 
 
 def _cubic(size: int, wanted: int) -> Array:
-    """Keys's cubic kernel with a = -0.5; pixels outside do not count, and the others' weights are scaled to sum to 1."""
+    """Keys's cubic kernel with a = -0.5; pixels outside do not count, and the others' weights are scaled to sum to 1.
+
+    The weights are those of a table of 1024 places between two pixels (core/kernels/image/resize_bicubic_op.cc).
+    """
     places = (np.arange(wanted) + 0.5) * size / wanted - 0.5
     matrix = np.zeros((wanted, size))
     for row, place in enumerate(places):
         first = int(np.floor(place)) - 1
+        place = np.floor(place) + np.rint((place - np.floor(place)) * 1024) / 1024
         for pixel in range(first, first + 4):
             t = abs(place - pixel)
             weight = (1.5 * t - 2.5) * t * t + 1 if t <= 1 else ((-0.5 * t + 2.5) * t - 4) * t + 2

@@ -68,6 +68,9 @@ def batch_normalization(layer: Layer, x: Array) -> Array:
         values = layer.weight(name)
         return None if values is None else _shaped(values, axes, x.ndim)
 
+    trained = [bool(call["kwargs"].get("training")) for call in layer.entry.get("inbound_nodes") or []]
+    if any(trained) and not all(trained):  # it counts the batch in at each prediction, too
+        raise layer.unproven("one of its calls changes the statistics that another one uses")
     if layer.training and layer.config.get("renorm"):
         raise layer.unproven("it is always called with training=True and renorm")
     if layer.training and _trains(layer):
@@ -83,7 +86,7 @@ def _trains(layer: Layer) -> bool:
     """A batch norm that is not trainable infers whatever it is called with, in tf.keras 2 and in Keras 3."""
     if layer.config.get("trainable", True):
         return True
-    if not layer.setting.is_tf:
+    if not layer.setting.is_tf or not layer.at_least(2, 3):
         raise layer.unproven("it is frozen and always called with training=True")
     return False
 

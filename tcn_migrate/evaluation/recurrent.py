@@ -144,7 +144,7 @@ def _cell(layer: Layer) -> Layer:
     if layer.class_name == "RNN":
         cell = layer.config["cell"]
         if cell["class_name"] not in STEPS:
-            raise layer.unproven("its cell is of a class that is not known", )
+            raise layer.unproven("its cell is of a class that is not known")
         return layer.part("cell", cell)
     return layer.part("cell", {"class_name": _CELLS[layer.class_name], "config": layer.config})
 
@@ -207,24 +207,17 @@ def over_time(layer: Layer, sequence: Tensor, given: list[Array], mask: Array | 
             states = after
         else:
             kept = masks[number]
-            before = np.zeros_like(y) if not outputs else outputs[-1]
+            zero = not outputs or layer.config.get("zero_output_for_mask")
+            before = np.zeros_like(y) if zero else outputs[-1]
             states = [_where(kept, new, old) for new, old in zip(after, states, strict=True)]
-            if layer.config.get("zero_output_for_mask"):
-                before = np.zeros_like(y)
             y = _where(kept, y, before)
         outputs.append(y)
-    last = _last(layer, outputs, states, masks)
-    y = np.stack(outputs, axis=1) if layer.config.get("return_sequences") else last
+    y = np.stack(outputs, axis=1) if layer.config.get("return_sequences") else outputs[-1]
     if first and cell.class_name == "ConvLSTMCell":
         y = np.moveaxis(y, -1, 2 if layer.config.get("return_sequences") else 1)
         states = [np.moveaxis(state, -1, 1) for state in states]
     passed = mask if layer.config.get("return_sequences") else None
     return [Tensor(y, passed), *(Tensor(state) for state in states if layer.config.get("return_state"))]
-
-
-def _last(layer: Layer, outputs: list[Array], states: list[Array], masks: Array | None) -> Array:
-    """The last output. With `zero_output_for_mask` that is 0 where the last step is masked."""
-    return outputs[-1]
 
 
 def _where(kept: Array, new: Array, old: Array) -> Array:
@@ -238,6 +231,8 @@ def with_setting(entry: Json, **settings: Any) -> Json:
 @computes("Bidirectional")
 def bidirectional(layer: Layer, arguments: Arguments) -> list[Tensor]:
     """Both directions; a sequence of the backward one is turned round again.
+
+    In TensorFlow's Keras and in Keras 3 a masked step of a sequence is 0, whatever the layers inside say.
 
     Source: keras/src/layers/rnn/bidirectional.py (2.15 and 3.15).
     """
@@ -254,6 +249,8 @@ def bidirectional(layer: Layer, arguments: Arguments) -> list[Tensor]:
     for number, (role, entry) in enumerate((("forward_layer", forward), ("backward_layer", backward))):
         half = len(given) // 2
         states = given[half * number : half * (number + 1)]
+        if layer.setting.is_tf and entry["class_name"] not in ("TCN", "LegacyTCN"):
+            entry = with_setting(entry, zero_output_for_mask=bool(entry["config"].get("return_sequences")))
         inputs: list[Any] = [masked, *(Tensor(state) for state in states)]
         kwargs: Json = {"training": True} if layer.training else {}
         made = called(layer.part(role, entry), Arguments([inputs if states else masked], kwargs))
