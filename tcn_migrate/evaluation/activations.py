@@ -193,9 +193,8 @@ def _activate_by_entry(layer: Layer, x: Array, stored: Mapping[str, Any], role: 
     part = layer.part(role, {"class_name": class_name, "config": config})
     if class_name == "PReLU":
         return prelu(part, x)
-    if class_name in _LAYERS and str(stored.get("module") or "keras").startswith(("keras.layers", "keras", "tf_keras")):
-        if not str(stored.get("module") or "").startswith("keras.src.ops"):
-            return _LAYERS[class_name](part, x)
+    if class_name in _LAYERS and not str(stored.get("module")).startswith("keras.src.ops"):
+        return _LAYERS[class_name](part, x)
     name = config.get("name")
     if isinstance(name, str) and name in BY_NAME:  # an operation
         return activate(layer, x, name, role)
@@ -227,9 +226,8 @@ def elu_layer(layer: Layer, x: Array) -> Array:
 
 @elementary("LeakyReLU", passes=True)
 def leaky_relu_layer(layer: Layer, x: Array) -> Array:
-    slope = layer.config.get("alpha", layer.config.get("negative_slope", 0.3))
-    slope = slope["value"] if isinstance(slope, dict) and "value" in slope else slope
-    return np.asarray(np.where(x > 0, x, float(slope) * x))
+    slope = _number(layer.config, "alpha", _number(layer.config, "negative_slope", 0.3))
+    return np.asarray(np.where(x > 0, x, slope * x))
 
 
 @elementary("ThresholdedReLU", passes=True)
@@ -252,7 +250,7 @@ def relu_with_mask(layer: Layer, arguments: Arguments) -> Tensor:
 
 
 def _number(config: Mapping[str, Any], key: str, default: float) -> float:
-    value = config.get(key)
+    value: Any = config.get(key)
     if isinstance(value, dict) and "value" in value:  # an array of one number, as TensorFlow 1 stored it
         value = value["value"]
     return default if value is None else float(value)
@@ -297,8 +295,8 @@ def masked_softmax(layer: Layer, x: Array, mask: Any, axis: Any = -1) -> Array:
 
 
 def _added_in_float32(scores: Array, large: float, layer: Layer) -> Array:
-    kind = np.float16 if layer.half else np.float32
-    return (scores.astype(kind) + kind(large)).astype(np.float64)
+    kind = "float16" if layer.half else "float32"
+    return np.asarray((scores.astype(kind) + np.asarray(large, kind)).astype(np.float64))
 
 
 _LAYERS: dict[str, Callable[[Layer, Array], Array]] = {

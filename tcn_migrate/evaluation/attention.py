@@ -53,7 +53,7 @@ def _scores(layer: Layer, query: Array, key: Array) -> Array:
     if layer.get("score_mode", "dot") == "concat":
         y = query[:, :, None] + key[:, None]
         y = layer.rounded(np.tanh(y if scale is None else scale * y), 4)
-        return layer.mean(y, -1) * y.shape[-1] * layer.needed("concat_score_weight")
+        return np.asarray(layer.mean(y, -1) * y.shape[-1] * layer.needed("concat_score_weight"))
     scores = layer.einsum("abc,adc->abd", query, key)
     return scores if scale is None else scores * scale
 
@@ -63,20 +63,15 @@ def _distribution(layer: Layer, scores: Array, kept: Array | None) -> Array:
     if kept is None:
         return masked_softmax(layer, scores, None)
     large = 65504.0 if layer.half else 1e9
-    kind = np.float16 if layer.half else np.float32
-    with np.errstate(over="ignore"):
-        lost = (scores.astype(kind) - kind(large)).astype(np.float64)
+    kind = "float16" if layer.half else "float32"
+    lost = (scores.astype(kind) - np.asarray(large, kind)).astype(np.float64)
     return masked_softmax(layer, np.where(kept, scores, lost), None)
 
 
 @computes("MultiHeadAttention")
 def multi_head_attention(layer: Layer, arguments: Arguments) -> list[Tensor]:
     """Query, value, and key (the value, if it is not given); masks of the inputs count from Keras 2.10 on."""
-    called = {**dict(zip(("query", "value", "key"), arguments.args, strict=False)), **arguments.kwargs}
-    query, value = called.get("query"), called.get("value")
-    key = called.get("key") if called.get("key") is not None else value
-    if not all(isinstance(one, Tensor) for one in (query, value, key)):
-        raise layer.unproven("it is called on something else than tensors")
+    called, query, value, key = _three(layer, arguments)
     if layer.config.get("use_gate") or layer.config.get("sliding_window"):
         raise layer.unproven("it has a gate or a sliding window")
     axes = _attention_axes(layer, query)
@@ -92,6 +87,16 @@ def multi_head_attention(layer: Layer, arguments: Arguments) -> list[Tensor]:
         passed = None
     found = [Tensor(output, passed)]
     return [*found, Tensor(weights)] if called.get("return_attention_scores") else found
+
+
+def _three(layer: Layer, arguments: Arguments) -> tuple[dict[str, Any], Tensor, Tensor, Tensor]:
+    """All arguments by name, and the tensors among them."""
+    called = {**dict(zip(("query", "value", "key"), arguments.args, strict=False)), **arguments.kwargs}
+    query, value, key = (called.get(name) for name in ("query", "value", "key"))
+    key = value if key is None else key
+    if not isinstance(query, Tensor) or not isinstance(value, Tensor) or not isinstance(key, Tensor):
+        raise layer.unproven("it is called on something else than tensors")
+    return called, query, value, key
 
 
 def _attention_axes(layer: Layer, query: Tensor) -> list[int]:
@@ -174,11 +179,7 @@ def _attention_mask(
 @computes("GroupQueryAttention")
 def group_query_attention(layer: Layer, arguments: Arguments) -> list[Tensor]:
     """Heads of keys and values are shared by groups of heads of queries. Source: Keras 3.15."""
-    called = {**dict(zip(("query", "value", "key"), arguments.args, strict=False)), **arguments.kwargs}
-    query, value = called.get("query"), called.get("value")
-    key = called.get("key") if called.get("key") is not None else value
-    if not all(isinstance(one, Tensor) for one in (query, value, key)):
-        raise layer.unproven("it is called on something else than tensors")
+    called, query, value, key = _three(layer, arguments)
     if layer.config.get("use_gate") or layer.config.get("sliding_window"):
         raise layer.unproven("it has a gate or a sliding window")
     heads = _projected(layer, "_query_dense", query.values)

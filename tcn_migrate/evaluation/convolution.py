@@ -81,6 +81,7 @@ def convolve(
     """
     extent = kernel.shape[:-2]
     x = padded(floating(x), extent, strides, rates, padding)
+    layer.setting.arithmetic.count(x.size // x.shape[-1] // math.prod(strides) * kernel.size)
     x = layer.terms(x, math.prod(kernel.shape[:-1]))
     if groups > 1:
         inputs, filters = np.split(x, groups, axis=-1), np.split(kernel, groups, axis=-1)
@@ -107,6 +108,7 @@ def depthwise(
     """A depthwise convolution, channels last; kernel: (extent, channels, multiplier)."""
     extent = kernel.shape[:-2]
     x = padded(floating(x), extent, strides, rates, padding)
+    layer.setting.arithmetic.count(x.size // math.prod(strides) * math.prod(extent) * kernel.shape[-1])
     x = layer.terms(x, math.prod(extent))
     met = taps(x, extent, strides, rates)
     matrices = kernel.reshape(-1, *kernel.shape[-2:])
@@ -152,6 +154,7 @@ def _transposed(layer: Layer, x: Array, kernel: Array) -> Array:
         )
     ]
     y = np.zeros((x.shape[0], *whole, kernel.shape[-2]))
+    layer.setting.arithmetic.count(x.size // x.shape[-1] * kernel.size)
     x = layer.terms(floating(x), math.prod(extent) * kernel.shape[-1])
     for tap in itertools.product(*map(range, extent)):
         window = tuple(

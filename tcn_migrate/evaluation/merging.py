@@ -33,9 +33,7 @@ def _together(layer: Layer, tensors: Sequence[Tensor]) -> Any:
 def _aligned(tensors: Sequence[Tensor]) -> list[Array]:
     """Tensors of different ranks get axes of 1 behind the batch."""
     rank = max(x.values.ndim for x in tensors)
-    return [
-        x.values.reshape(x.values.shape[:1] + (1,) * (rank - x.values.ndim) + x.values.shape[1:]) for x in tensors
-    ]
+    return [x.values.reshape(x.values.shape[:1] + (1,) * (rank - x.values.ndim) + x.values.shape[1:]) for x in tensors]
 
 
 _FUNCTIONS: dict[str, Any] = {

@@ -5,6 +5,7 @@ Source: keras/src/engine/functional.py and sequential.py (2.15), keras/src/model
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,9 @@ class Lost(list[Any]):
 
 def called(layer: Layer, arguments: Arguments) -> list[Any]:
     """The outputs of one call; each an `Unproven` where it cannot be computed."""
-    lost = next((one for one in _leaves([*arguments.args, *arguments.kwargs.values()]) if isinstance(one, Unproven)), None)
+    lost = next(
+        (one for one in _leaves([*arguments.args, *arguments.kwargs.values()]) if isinstance(one, Unproven)), None
+    )
     if lost is not None:
         return Lost(lost)
     key = "operation" if is_operation(layer.entry) else layer.class_name
@@ -117,8 +120,13 @@ def _functional(layer: Layer, inputs: Sequence[Any]) -> list[Any]:
         call: {history(one)[:2] for one in tensors_in([node["args"], node["kwargs"]])} for call, node in nodes.items()
     }
     needs |= {call: set() for call in made}
+    if in_a_circle := nodes.keys() - set(in_order(needs)):
+        raise layer.unproven(f"{len(in_a_circle)} of its calls are fed by nothing")
+    ends = list(ends_in(layer.config["output_layers"]))
+    waiting = Counter(need for needed in needs.values() for need in needed)
+    waiting.update((name, number) for name, number, _ in ends)  # an output is needed to the end
     for name, number in in_order(needs):
-        if (name, number) in made:
+        if not nodes.get((name, number)):
             continue
         node = nodes[name, number]
         here = _inside(layer, entries[name], number)
@@ -131,7 +139,11 @@ def _functional(layer: Layer, inputs: Sequence[Any]) -> list[Any]:
         made[name, number] = called(here, Arguments([_filled(value, made) for value in node["args"]], kwargs))
         if here.calls is not None:
             here.setting.record(here.address, here.calls, made[name, number])
-    return [made[name, number][index] for name, number, index in ends_in(layer.config["output_layers"])]
+        for need in needs[name, number]:
+            waiting[need] -= 1
+            if not waiting[need]:
+                del made[need]  # large models would not fit otherwise
+    return [made[name, number][index] for name, number, index in ends]
 
 
 def _filled(value: Any, made: Mapping[tuple[str, int], list[Any]]) -> Any:

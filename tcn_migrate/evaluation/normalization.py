@@ -159,7 +159,7 @@ def normalization(layer: Layer, arguments: Arguments) -> Tensor:
     axis = layer.config.get("axis", -1)
     axes = [] if axis is None else _axes(layer)
     rank = max(x.ndim, 1)
-    if axes and mean.size > 1 or mean.ndim:
+    if mean.ndim or (axes and mean.size > 1):
         shape = [1] * rank
         kept = sorted(one % rank for one in axes)
         if mean.ndim != rank:

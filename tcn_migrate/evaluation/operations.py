@@ -117,7 +117,7 @@ def _float_mean(x: Array, **where: Any) -> Array:
 
 
 def _squeeze(layer: Layer, args: list[Any], settings: Json) -> Array:
-    return np.squeeze(args[0], axis=_axis(settings))
+    return np.asarray(np.squeeze(args[0], axis=_axis(settings)))
 
 
 def _pad(layer: Layer, args: list[Any], settings: Json) -> Array:
@@ -192,15 +192,19 @@ def operation(layer: Layer, arguments: Arguments) -> list[Tensor]:
     kind, settings = layer.class_name, layer.config
     if any(value is not None for value in arguments.kwargs.values()):
         settings = {**settings, **{key: value for key, value in arguments.kwargs.items() if value is not None}}
-    args = [_argument(layer, one) for one in arguments.args] if kind != "GetItem" else [
-        _argument(layer, arguments.args[0]), *arguments.args[1:]
-    ]
+    args = (
+        [_argument(layer, one) for one in arguments.args]
+        if kind != "GetItem"
+        else [_argument(layer, arguments.args[0]), *arguments.args[1:]]
+    )
     if "x1" in settings and not args:
         args = [_argument(layer, settings[key]) for key in ("x1", "x2") if key in settings]
     made = _computed(layer, kind, args, settings)
     first = arguments.first
     masked = getattr(first, "mask", None) is not None and kind in _MAY_BE_THE_INPUT
-    return [Tensor(np.asarray(one), UNCLEAR if masked else None) for one in (made if isinstance(made, list) else [made])]
+    return [
+        Tensor(np.asarray(one), UNCLEAR if masked else None) for one in (made if isinstance(made, list) else [made])
+    ]
 
 
 def _argument(layer: Layer, value: Any) -> Any:
@@ -222,5 +226,3 @@ def _computed(layer: Layer, kind: str, args: list[Any], settings: Json) -> Any:
     if kind not in OPERATIONS:
         raise layer.unproven("this operation has no evaluation")
     return OPERATIONS[kind](layer, args, settings)
-
-

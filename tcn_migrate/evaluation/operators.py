@@ -571,9 +571,7 @@ def _dropout(given: Given) -> Array:
 # ---- products
 
 
-@function(
-    "matmul", "a b transpose_a transpose_b adjoint_a adjoint_b a_is_sparse b_is_sparse output_type grad_a grad_b"
-)
+@function("matmul", "a b transpose_a transpose_b adjoint_a adjoint_b a_is_sparse b_is_sparse output_type grad_a grad_b")
 def _matmul(given: Given) -> Array:
     factors = [
         np.swapaxes(given.array(name), -1, -2)
@@ -678,7 +676,9 @@ def of_function(layer: Layer, arguments: Arguments) -> list[Tensor]:
 def _tensors(layer: Layer, name: str, made: Any, arguments: Arguments) -> list[Tensor]:
     """The outputs, without masks; but a cast or an identity may hand on its very input."""
     first = arguments.first
-    mask = UNCLEAR if name in ("cast", "identity", "stop_gradient") and getattr(first, "mask", None) is not None else None
+    mask = (
+        UNCLEAR if name in ("cast", "identity", "stop_gradient") and getattr(first, "mask", None) is not None else None
+    )
     return [Tensor(np.asarray(one), mask) for one in (made if isinstance(made, list) else [made])]
 
 

@@ -24,7 +24,8 @@ def pooled(layer: Layer, x: Array, size: tuple[int, ...], strides: tuple[int, ..
     """
     ones = (1,) * len(size)
     if kind == "Max":
-        return np.maximum.reduce(taps(padded(x, size, strides, ones, padding, -np.inf), size, strides, ones))
+        around = padded(x, size, strides, ones, padding, -np.inf)
+        return np.asarray(np.maximum.reduce(taps(around, size, strides, ones)))
     x = layer.terms(floating(x), int(np.prod(size)))
     total = np.add.reduce(taps(padded(x, size, strides, ones, padding), size, strides, ones))
     counts = np.ones((1, *x.shape[1:-1], 1))

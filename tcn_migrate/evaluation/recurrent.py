@@ -90,7 +90,7 @@ def _convolutional(cell: Layer, x: Array, states: list[Array]) -> tuple[Array, l
 
 
 def _stacked(cell: Layer, x: Array, states: list[Array]) -> tuple[Array, list[Array]]:
-    """Cells one behind the other; their states in order (in Keras 2 with `reverse_state_order` the last cell's first)."""
+    """Cells one behind the other, their states in order."""
     if cell.config.get("reverse_state_order"):
         raise cell.unproven("its states are in reverse order")
     after: list[Array] = []
@@ -126,7 +126,9 @@ def _states(cell: Layer, x: Array, batch: int) -> list[Array]:
         rank = x.ndim - 2
         kernel = cell.needed("kernel")
         strides, rates = sizes(cell.get("strides", 1), rank), sizes(cell.get("dilation_rate", 1), rank)
-        zeros = convolve(cell, np.zeros_like(x), np.zeros_like(kernel), strides, rates, str(cell.get("padding", "valid")))
+        zeros = convolve(
+            cell, np.zeros_like(x), np.zeros_like(kernel), strides, rates, str(cell.get("padding", "valid"))
+        )
         zeros = zeros[..., : kernel.shape[-1] // 4]
         return [zeros, zeros]
     if cell.class_name not in STEPS:
@@ -166,7 +168,9 @@ def _called_with(layer: Layer, arguments: Arguments) -> tuple[Tensor, list[Array
     if constants or not held or not all(isinstance(one, Tensor) for one in held):
         raise layer.unproven("it is called with constants, or on something else than tensors")
     named = arguments.kwargs.get("initial_state")
-    given = held[1:] or (named if isinstance(named, list) and not _is_rows(named) else [named] if named is not None else [])
+    given = held[1:] or (
+        named if isinstance(named, list) and not _is_rows(named) else [named] if named is not None else []
+    )
     return held[0], [floating(one.values if isinstance(one, Tensor) else one) for one in given]
 
 

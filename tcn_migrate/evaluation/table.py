@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -133,6 +134,7 @@ class Layer:
     def product(self, x: Array, matrix: Array) -> Array:
         """`x @ matrix`, over the last axis of x and the last but one of the matrix."""
         x = floating(x)
+        self.setting.arithmetic.count(x.size * matrix.shape[-1])
         return self.rounded(np.matmul(self.terms(x, x.shape[-1]), floating(matrix)))
 
     def einsum(self, equation: str, *operands: Array) -> Array:
@@ -146,6 +148,7 @@ class Layer:
             for name, size in zip(one, values.shape, strict=True)
         }
         count = int(np.prod([size for name, size in sizes.items() if name not in outside], dtype=np.int64))
+        self.setting.arithmetic.count(math.prod(sizes.values()))
         return self.rounded(np.einsum(equation, self.terms(first, count), *others, optimize=True))
 
     def mean(self, values: Array, axis: int | tuple[int, ...], keepdims: bool = False) -> Array:

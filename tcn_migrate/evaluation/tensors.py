@@ -31,6 +31,9 @@ LANES = 16
 FUNCTION = 4.0
 """Units in which a library's exp, tanh, erf or power may be off (Eigen's rational approximations: up to 4)."""
 
+MOST_PRODUCTS = 1 << 36
+"""Multiplications of one evaluation, at most: four times those of VGG16 on one image."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -69,6 +72,17 @@ class Arithmetic:
 
     def __init__(self, noise: np.random.Generator | None = None) -> None:
         self.noise = noise
+        self.products = 0
+
+    def count(self, products: int) -> None:
+        """Counts multiplications.
+
+        Raises:
+            Unproven: of a model that takes too long.
+        """
+        self.products += products
+        if self.products > MOST_PRODUCTS:
+            raise Unproven("the model takes too many multiplications to be computed a second time")
 
     def rounded(self, values: Array, unit: float, times: float = 1.0) -> Array:
         """The values with a relative error of this size in each, at random.
@@ -80,7 +94,7 @@ class Arithmetic:
         """
         if self.noise is None or values.dtype != np.float64 or not values.size:
             return values
-        errors = self.noise.random(values.shape, np.float32)
+        errors: Array = self.noise.random(values.shape, np.float32)
         errors -= np.float32(0.5)
         errors *= np.float32(unit * times * math.sqrt(12))  # of deviation `unit * times`
         with np.errstate(invalid="ignore"):  # of infinite values

@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from tcn_migrate.config.catalogue.settings import words
 from tcn_migrate.config.lambdas.replace import recognised
 from tcn_migrate.errors import MigrationError
 from tcn_migrate.evaluation.model import called
 from tcn_migrate.evaluation.table import Arguments, Layer, computes
 from tcn_migrate.evaluation.tensors import UNCLEAR, Tensor, floating
 
-_USES_MASKS = frozenset(
-    "LSTM GRU SimpleRNN RNN ConvLSTM1D ConvLSTM2D ConvLSTM3D Bidirectional GlobalAveragePooling1D Functional Sequential "
-    "Softmax Attention AdditiveAttention MultiHeadAttention".split()
+_USES_MASKS = words(
+    "LSTM GRU SimpleRNN RNN ConvLSTM1D ConvLSTM2D ConvLSTM3D Bidirectional GlobalAveragePooling1D",
+    "Functional Sequential Softmax Attention AdditiveAttention MultiHeadAttention",
 )
 
 
@@ -37,7 +38,7 @@ def time_distributed(layer: Layer, arguments: Arguments) -> list[Tensor]:
         raise layer.unproven("releases of Keras 3 differ in the mask that it uses")
     inner_mask = None
     if mask is not None and layer.keras_2:
-        mask = layer.used(mask)
+        mask = np.asarray(layer.used(mask))
         inner_mask = mask.reshape(-1, *mask.shape[2:])
     inner = layer.part("layer", inner_entry)
     inputs = Tensor(x.values.reshape(-1, *x.values.shape[2:]), inner_mask)
