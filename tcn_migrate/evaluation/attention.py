@@ -154,11 +154,10 @@ def _attention_mask(
     """(batch, T, S): the given mask, those of the inputs, and the causal one, ANDed."""
     own = called.get("attention_mask")
     parts = [] if own is None else [np.asarray(own.values if isinstance(own, Tensor) else own).astype(bool)]
-    named = {name: called.get(f"{name}_mask") for name in ("query", "value", "key")}
-    masks = [
-        (x.mask if named[name] is None else named[name].values)
-        for name, x in (("query", query), ("value", value), ("key", key))
-    ]
+    masks = []
+    for name, x in (("query", query), ("value", value), ("key", key)):
+        given = called.get(f"{name}_mask")
+        masks.append(given.values if isinstance(given, Tensor) else x.mask)
     if any(mask is not None for mask in masks) and (not layer.keras_2 or layer.at_least(2, 10)):
         if list(axes) != [1] or query.values.ndim != 3:
             raise layer.unproven("it attends over other axes than time, and its inputs have masks")

@@ -128,6 +128,29 @@ def evaluate(old: Old, inputs: Sequence[Array], samples: int = SAMPLES) -> tuple
     )
 
 
+def evaluate_layer(old: Old, address: Address, class_name: str, x: Array, samples: int = SAMPLES) -> Value:
+    """What one layer of a model computes of one tensor; see `evaluate`.
+
+    Args:
+        old: the model.
+        address: of the layer's variables.
+        class_name: of the layer; its settings are those of a TCN, which was read.
+        x: its input.
+    """
+    entry: Json = {"class_name": class_name, "config": {"dtype": old.tcns[address].settings.dtype}}
+    around = {"class_name": "Sequential", "config": {"layers": [{**entry, "name": "layer"}]}}
+    here = len(address)
+    alone = Old(
+        around,
+        {("layer", *place[here:]): array for place, array in old.arrays.items() if place[:here] == address},
+        {("layer",): old.tcns[address]},
+        old.keras_version,
+        old.keras_2,
+    )
+    (output,), _ = evaluate(alone, [x], samples)
+    return output
+
+
 def _read(array: Array) -> Array:
     return array if array.dtype.kind in "biu" else array.astype(np.float64)
 

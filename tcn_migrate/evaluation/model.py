@@ -37,8 +37,10 @@ def called(layer: Layer, arguments: Arguments) -> list[Any]:
     if lost is not None:
         return Lost(lost)
     key = "operation" if is_operation(layer.entry) else layer.class_name
-    function = LAYERS.get(key)
+    function = LAYERS.get(key) if layer.entry.get("registered_name") is None else None
     try:
+        if layer.entry.get("registered_name") is not None:
+            raise layer.unproven("it is of a class of your own")
         if function is None:
             raise layer.unproven("no function of this package computes this class")
         with np.errstate(all="ignore"):

@@ -94,7 +94,7 @@ class Arithmetic:
         """
         if self.noise is None or values.dtype != np.float64 or not values.size:
             return values
-        errors: Array = self.noise.random(values.shape, np.float32)
+        errors = np.asarray(self.noise.random(values.shape, np.float32))
         errors -= np.float32(0.5)
         errors *= np.float32(unit * times * math.sqrt(12))  # of deviation `unit * times`
         with np.errstate(invalid="ignore"):  # of infinite values
