@@ -237,7 +237,7 @@ def _inside(
     if entries is None:
         return
     operations = {operation.name: operation for operation in model.operations}
-    own = set(map(id, model._nodes))
+    own = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
     for name in entries:
         operation = operations.get(name.replace("/", "_"))
         if operation is None or type(operation).__name__ == "InputLayer":

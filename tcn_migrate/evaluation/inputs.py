@@ -28,8 +28,8 @@ Choices = Sequence[Any]
 
 _HANDS_ON = words(
     "InputLayer Reshape Flatten Permute RepeatVector Cropping1D Cropping2D Cropping3D ZeroPadding1D Concatenate",
-    "Dropout SpatialDropout1D GaussianNoise Identity Masking Lambda SlicingOpLambda TFOpLambda TensorFlowOpLayer Copy Cast",
-    "GetItem ExpandDims Squeeze Take Split Stack Transpose AddLoss AddMetric",
+    "Dropout SpatialDropout1D GaussianNoise Identity Masking Lambda SlicingOpLambda TFOpLambda TensorFlowOpLayer",
+    "Copy Cast GetItem ExpandDims Squeeze Take Split Stack Transpose AddLoss AddMetric",
 )
 """Classes that put values elsewhere, mostly; what is looked up behind them is what goes in."""
 _MOST_WORDS = 100
