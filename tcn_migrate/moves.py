@@ -89,6 +89,23 @@ def _boxes(shape: Box, most: int) -> Iterator[tuple[Box, Box]]:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """The old model as it is stored, before anything was done for a migration.
+
+    Attributes:
+        config: in normal form.
+        arrays: every array that a layer claims, by address.
+        tcns: every TCN, by its address, as read from the source.
+        keras_version: of the release that wrote it, or the major version alone.
+    """
+
+    config: Json
+    arrays: Mapping[Address, StoredArray]
+    tcns: Mapping[Address, TCNReading]
+    keras_version: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """One migration.
 
@@ -109,6 +126,7 @@ class Plan:
         optimizer: how each variable of the optimizer gets its values, none if training starts anew.
         loads_already: an unmodified keras-tcn 3.5.5 or later (or Keras alone, without a TCN) loads the source itself.
         reading: the options of a command that reads the source as it was read for this plan.
+        stored: the old model as it is stored.
     """
 
     origin: Origin
@@ -126,6 +144,7 @@ class Plan:
     optimizer: tuple[Move, ...] = ()
     loads_already: bool = False
     reading: tuple[str, ...] = ()
+    stored: Stored | None = None
 
     @property
     def complete(self) -> bool:

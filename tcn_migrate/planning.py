@@ -19,7 +19,7 @@ from tcn_migrate.config.model_repairs.nested import repair_nested_models, with_b
 from tcn_migrate.containers.h5 import parts_of
 from tcn_migrate.errors import NamingError, SettingError, quoted
 from tcn_migrate.limits import check_arrays, check_features
-from tcn_migrate.moves import Grade, Move, Plan, copied
+from tcn_migrate.moves import Grade, Move, Plan, Stored, copied
 from tcn_migrate.naming import target
 from tcn_migrate.naming.entries import Address, class_of, is_model, is_tcn, layers_of, name_of, spoken, unwrapped
 from tcn_migrate.naming.locate import Located, locate
@@ -93,6 +93,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     located = locate(stored, checkpoint, read_tcn_at, choices.custom_classes, derived)
     if located.missing:
         refuse_missing(checkpoint, located, readings)
+    old = Stored(stored, located.arrays, dict(readings), version)
     if major(version) < 3:
         refuse_random_crops(stored)
         masked = makes_masks(stored)
@@ -154,6 +155,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         places=places,
         optimizer=training.moves,
         loads_already=not carried.warnings and loads_already(checkpoint, stored, located, readings, modern),
+        stored=old,
     )
 
 

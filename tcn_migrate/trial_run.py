@@ -19,7 +19,7 @@ MOST_VALUES = 1 << 22
 Shape = tuple[int, ...]
 
 
-def run_once(model: Any) -> tuple[Shape, ...]:
+def run_once(model: Any, trials: Sequence[list[Any]] | None = None) -> tuple[Shape, ...]:
     """Calls a model once in inference mode, on one sample unless it has a fixed batch.
 
     Floating-point inputs are drawn from a standard normal distribution; whole numbers, and what an Embedding may look
@@ -27,6 +27,7 @@ def run_once(model: Any) -> tuple[Shape, ...]:
 
     Args:
         model: a loaded `keras.Model`.
+        trials: inputs to try one after the other; by default they are drawn here.
 
     Returns:
         The shapes of the inputs that it was run on.
@@ -36,9 +37,9 @@ def run_once(model: Any) -> tuple[Shape, ...]:
     """
     failure: Exception | None = None
     inputs: list[Any] = []
-    for inputs in _drawn(model):
+    for inputs in _drawn(model) if trials is None else trials:
         try:
-            model(_as_taken(model, inputs), training=False)
+            model(as_taken(model, inputs), training=False)
             return tuple(tuple(np.shape(one)) for one in inputs)
         except Exception as error:
             failure = error  # of the inputs on which the layer is looked for
@@ -53,7 +54,7 @@ def run_once(model: Any) -> tuple[Shape, ...]:
     )
 
 
-def _as_taken(model: Any, inputs: Sequence[Any]) -> Any:
+def as_taken(model: Any, inputs: Sequence[Any]) -> Any:
     """The inputs in the structure that the model is called with."""
     structure = getattr(model, "_inputs_struct", None)
     if isinstance(structure, dict):

@@ -16,7 +16,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,7 @@ from tcn_migrate.inputs import modules_of
 from tcn_migrate.moves import Plan
 from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, spoken
-from tcn_migrate.tcn.forward import forward
-from tcn_migrate.tcn.reading import TCNReading
-from tcn_migrate.trial_run import run_once
+from tcn_migrate.proof import Proof, old_model, prove, prove_tcn
 
 SINGLE_TOLERANCE = 1e-4
 """Largest difference of a TCN's float32 output from the float64 forward pass, as a fraction of its deviation."""
@@ -37,8 +35,6 @@ HALF_TOLERANCE = 5e-2
 """The same where the layer computes in 16 bits, of which bfloat16 keeps 8."""
 MOST_BESIDES = 1 << 24
 """Elements of variables that no file stores and the user's own layers may make."""
-LONGEST = 256
-"""Time steps that a TCN is tried on, at most."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +48,7 @@ class Evidence:
         tcn_differences: the largest difference of each TCN's output from the forward pass, as a fraction of the
             output's standard deviation.
         run_on: the shapes of the inputs on which the whole model was run once.
+        proof: how the whole model compares with the old one on them.
     """
 
     variables: int
@@ -59,6 +56,7 @@ class Evidence:
     recomputed: int
     tcn_differences: Mapping[Address, float]
     run_on: tuple[tuple[int, ...], ...] = ()
+    proof: Proof = field(default_factory=Proof)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -67,6 +65,9 @@ class Evidence:
             "recomputed": self.recomputed,
             "tcn_differences": {"/".join(a): d for a, d in self.tcn_differences.items()},
             "run_on": [list(shape) for shape in self.run_on],
+            "outputs": [one.as_json() for one in self.proof.outputs],
+            "inner": [one.as_json() for one in self.proof.inner],
+            "not_proven": list(self.proof.unproven),
         }
 
 
@@ -185,10 +186,15 @@ def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = No
     model = load(path, custom_objects, target=plan.target)
     exact, recomputed = compare_variables(model, plan)
     with quiet():
-        differences = {address: compare_tcn(model, reading, plan) for address, reading in plan.tcns.items()}
-        run_on = run_once(model)
+        old = old_model(plan)
+        proof = prove(model, plan, old)
+        differences = dict(proof.tcns or {})
+        if old is not None:
+            for address in plan.tcns.keys() - differences.keys():
+                layer = layer_at(model, plan.tcn_paths[address])
+                differences[address] = prove_tcn(layer, old.tcns[address], old)
         compile_model(model, plan)
-    return Evidence(exact + recomputed, exact, recomputed, differences, run_on), model
+    return Evidence(exact + recomputed, exact, recomputed, differences, proof.run_on, proof), model
 
 
 def compile_model(model: Any, plan: Plan) -> None:
@@ -293,52 +299,6 @@ def layer_at(model: Any, path: str) -> Any:
         if here is None:
             raise VerificationError("the new model has no such layer", address=quoted(path))
     return here
-
-
-def compare_tcn(model: Any, reading: TCNReading, plan: Plan) -> float:
-    """The largest difference of one TCN's output from the forward pass, as a fraction of its deviation.
-
-    Raises:
-        VerificationError: it is more than rounding.
-    """
-    layer, name = layer_at(model, plan.tcn_paths[reading.address]), spoken(reading.address)
-    recovered = {
-        m.address[len(reading.address) :]: m.values()
-        for m in plan.moves
-        if not m.sources and m.address[: len(reading.address)] == reading.address
-    }
-    arrays = {**{address: array.read() for address, array in reading.found.items()}, **recovered}
-    rng = np.random.default_rng(0)
-    # As many as the farthest tap reaches and some more; the pass in 64 bits takes longer than all the rest.
-    steps = reading.steps or min(LONGEST, max(8, reading.settings.kernel_size * max(reading.settings.dilations)))
-    x = rng.standard_normal((1, steps, reading.input_width)).astype(np.float32)
-    kept = {move.address[-1] for move in plan.moves if move.address[: len(reading.address)] == reading.address}
-    of_the_batch = reading.norm == "batch" and "moving_mean" not in kept
-    wanted = forward(reading.settings, reading.generation, arrays, x, of_the_batch=of_the_batch)
-    if len(getattr(layer, "input_shape", x.shape)) == 4:  # drawn for each step of a TimeDistributed
-        got = np.asarray(layer(x[:, None], training=False)).astype(np.float64)[:, 0]
-    else:
-        got = np.asarray(layer(x, training=False)).astype(np.float64)
-    if got.shape != wanted.shape:
-        raise VerificationError(
-            "the new layer's output has another shape",
-            address=name,
-            expected=wanted.shape,
-            found=got.shape,
-        )
-    finite = np.isfinite(wanted)
-    if not np.array_equal(finite, np.isfinite(got)):
-        raise VerificationError("the new layer's output is not finite where it should be", address=name)
-    difference = float(np.abs(got - wanted)[finite].max(initial=0)) / scale_of(wanted[finite], 1e-6)
-    tolerance = HALF_TOLERANCE if "16" in reading.settings.dtype else SINGLE_TOLERANCE
-    if not difference <= tolerance:
-        raise VerificationError(
-            "the new layer's output differs from the forward pass over the source's arrays",
-            address=name,
-            expected=f"at most {tolerance} standard deviations",
-            found=f"{difference:.3g}",
-        )
-    return difference
 
 
 def scale_of(values: Any, least: float) -> float:

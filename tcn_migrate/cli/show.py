@@ -157,11 +157,10 @@ def migrated(outcome: Any) -> None:
         text = f"  verified: {evidence.bit_exact} of {evidence.variables} variables bit for bit"
         if evidence.recomputed:
             text += f", {evidence.recomputed} as computed from the source"
-        if evidence.tcn_differences:
-            worst = max(evidence.tcn_differences.values())
-            text += f"; TCN outputs agree to {worst:.1g} standard deviations"
-        text += "; the whole model was run once"
+        text += f"; {evidence.proof.sentence or 'the whole model was run once'}"
         line(text, fg="green")
+        for remark in evidence.proof.remarks:
+            line(f"  {remark}", fg="yellow")
     if outcome.agreement is not None:
         line(f"  {outcome.agreement}", fg="green")
     line(f"wrote {quoted(outcome.output, 200)[1:-1]}", bold=True)

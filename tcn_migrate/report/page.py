@@ -137,7 +137,14 @@ def migrated(outcome: Outcome) -> Document:
                 "or recovered."
             )
         proof.append("The whole model was run once, on drawn inputs.")
-        differences = [(spoken(a), f"{value:.2g}") for a, value in evidence.tcn_differences.items()]
+        if evidence.proof.sentence is not None:
+            proof.append(f"{evidence.proof.sentence[0].upper()}{evidence.proof.sentence[1:]}.")
+        proof += [f"{remark[0].upper()}{remark[1:]}." for remark in evidence.proof.remarks]
+        rows = sorted((*evidence.proof.outputs, *evidence.proof.inner), key=lambda one: -one.difference)
+        differences = [(one.name, f"{one.difference:.2g}, rounding explains {one.explained:.2g}") for one in rows]
+        covered = {one.name for one in rows}
+        others = {spoken(a): value for a, value in evidence.tcn_differences.items() if spoken(a) not in covered}
+        differences += [(name, f"{value:.2g}") for name, value in others.items()]
     if recovery is not None and recovery.held_back is not None:
         proof.append(f"Predictions held back from the fit differ by {recovery.held_back:.1e} standard deviations.")
     if outcome.agreement is not None:
