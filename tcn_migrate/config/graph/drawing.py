@@ -124,14 +124,29 @@ class Drawing:
             settings = {"name": chosen, **settings}
         return self._entry(f"keras.src.ops.{module}", class_name, chosen, settings, arguments)
 
-    def layer(self, class_name: str, x: Json | list[Json], name: str, **settings: Any) -> Json:
-        """Draw a layer without variables and return its output, for what no operation does in every release."""
-        chosen = self.name(name)
-        return self._entry("keras.layers", class_name, chosen, {"name": chosen, **settings}, (x,))
+    def layer(
+        self, class_name: str, x: Json | list[Json], name: str, *, training: bool | None = None, **settings: Any
+    ) -> Json:
+        """Draw a layer without variables and return its output, for what no operation does in every release.
 
-    def _entry(self, module: str, class_name: str, name: str, config: Json, arguments: tuple[Any, ...]) -> Json:
+        `training` is what the layer is called with, if it is.
+        """
+        chosen = self.name(name)
+        keywords = {} if training is None else {"training": training}
+        return self._entry("keras.layers", class_name, chosen, {"name": chosen, **settings}, (x,), keywords)
+
+    def _entry(
+        self,
+        module: str,
+        class_name: str,
+        name: str,
+        config: Json,
+        arguments: tuple[Any, ...],
+        keywords: Json | None = None,
+    ) -> Json:
         entry = {"module": module, "class_name": class_name, "config": config, "registered_name": None, "name": name}
-        self.entries.append({**entry, "inbound_nodes": [{"args": [_plain(one) for one in arguments], "kwargs": {}}]})
+        node = {"args": [_plain(one) for one in arguments], "kwargs": keywords or {}}
+        self.entries.append({**entry, "inbound_nodes": [node]})
         return Drawn(tensor(name))
 
 

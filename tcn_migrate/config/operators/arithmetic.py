@@ -121,6 +121,9 @@ for _name, _kind in _BINARY.items():
 for _name, (_kind, _settings) in _REDUCTIONS.items():
     ARITHMETIC[_name] = Function(("input_tensor", "axis", "keepdims"), _reduction(_kind, _settings))
 
+ELEMENTWISE = frozenset(_UNARY) | frozenset(_BINARY)
+"""Names of functions that compute each element of their result from one element of each argument."""
+
 
 # ---- arithmetic of several operations
 

@@ -78,7 +78,7 @@ def _ones_like(call: Call) -> Json:
 def _fill(call: Call) -> Json:
     """Of `tf.ones_like(x)` in TensorFlow 1.15 to 2.3: a tensor of x's shape."""
     sizes = call.values.get("dims")
-    if not isinstance(sizes, Sizes) or sizes.of is None:
+    if not isinstance(sizes, Sizes) or sizes.of is None or sizes.first:
         raise Untranslatable("its shape is known only when the model runs")
     return call.last("numpy.FullLike", sizes.of, call.number("value", 0))
 
@@ -344,7 +344,7 @@ def _taken(call: Call, x: Any, key: list[Any]) -> Any:
         if len(key) == 1 and is_whole(key[0]) and key[0] >= 0:
             return x[key[0]]
         if len(key) == 1 and isinstance(key[0], slice) and key[0].step in (None, 1) and (key[0].start or 0) >= 0:
-            return [Sizes(x.first + (key[0].start or 0))]
+            return [Sizes(x.first + (key[0].start or 0), x.of)]
     return sliced(call.drawing, call.operand(x), key, call.name)
 
 
