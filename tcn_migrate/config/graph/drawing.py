@@ -87,11 +87,16 @@ class Drawn(dict[str, Any]):
 
 
 class Drawing:
-    """A functional model's list of layers while operations are drawn into it."""
+    """A functional model's list of layers while operations are drawn into it.
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.layers = frozenset(names)
-        self.taken = set(self.layers)
+    Args:
+        names: of the layers that stay.
+        replaced: of those that go, whose names their last operations get.
+    """
+
+    def __init__(self, names: Iterable[str], replaced: Iterable[str] = ()) -> None:
+        self.taken = set(names)
+        self.layers = frozenset({*self.taken, *replaced})
         self.entries: list[Json] = []
 
     def name(self, wanted: str) -> str:
@@ -120,7 +125,9 @@ class Drawing:
         chosen = self.name(name)
         own_name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", class_name).lower()
         takes_name = not settings and kind != "core.StopGradient"
-        if takes_name or any(re.fullmatch(rf"{own_name}(_\d+)?", layer) for layer in self.layers):
+        if takes_name or any(
+            re.fullmatch(rf"{own_name}(_\d+)?", layer) for layer in self.layers if layer not in (chosen, name)
+        ):
             settings = {"name": chosen, **settings}
         return self._entry(f"keras.src.ops.{module}", class_name, chosen, settings, arguments)
 

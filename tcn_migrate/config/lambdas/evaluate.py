@@ -703,6 +703,8 @@ def _call(
     if found is None:
         raise Unreadable(f"calls {called.text}, which has no counterpart that is known")
     name, row, several = found
+    if name == "einsum" and len(arguments) > 1:  # its tensors are a list in the table
+        arguments = [arguments[0], Items(tuple(arguments[1:]), "[]")]
     if len(arguments) > len(row.parameters):
         raise Unreadable(f"calls {called.text} with more arguments than it has")
     made = Apply(name, called.text, row, tuple(arguments), tuple(keywords), frame.place, several)
