@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.graph.drawing import Drawing, is_tensor, sliced
+from tcn_migrate.config.graph.drawing import Drawing, is_tensor, sliced, tensors_in
 from tcn_migrate.config.graph.rewrite import Outputs
 from tcn_migrate.config.lambdas.evaluate import Formula
 from tcn_migrate.config.lambdas.expressions import (
@@ -20,7 +23,16 @@ from tcn_migrate.config.lambdas.expressions import (
     Slice,
     spelt,
 )
-from tcn_migrate.config.operators.calls import Call, Several, Sizes, Untranslatable, is_whole, outputs_of
+from tcn_migrate.config.operators.calls import (
+    Call,
+    Several,
+    Size,
+    Sizes,
+    Untranslatable,
+    is_number,
+    is_whole,
+    outputs_of,
+)
 from tcn_migrate.config.operators.replace import FORMER_PARAMETERS
 from tcn_migrate.errors import quoted
 
@@ -107,6 +119,8 @@ class _Drawing:
             if parameter not in call.function.parameters or parameter in values:
                 raise Untranslatable(_refused(call, f"its argument {quoted(key)} is not known"))
             values[parameter] = value
+        if call.function.parameters and not list(tensors_in(values)) and not _sizes_in(values):
+            return _of_numbers(call, list(values.values()))
         try:
             outputs = outputs_of(call.function, Call(self.drawing, name, values, half_precision=self.half_precision))
         except Untranslatable as reason:
@@ -136,6 +150,38 @@ class _Drawing:
         ):
             raise Untranslatable(f"takes elements that are known only when the model runs: {spelt(index)}")
         return sliced(self.drawing, of, keys, name)
+
+
+_NUMBERS: dict[str, Callable[..., Any]] = {
+    **{"abs": np.abs, "exp": np.exp, "log": np.log, "maximum": np.maximum, "minimum": np.minimum, "pow": np.power},
+    **{"sqrt": np.sqrt, "square": np.square, "tanh": np.tanh, "negative": np.negative, "add": np.add},
+    **{"subtract": np.subtract, "multiply": np.multiply, "truediv": np.true_divide},
+}
+
+
+def _of_numbers(call: Apply, values: list[Any]) -> Any:
+    """A function on numbers alone, which TensorFlow computes in float32, and no operation of a graph can."""
+    if call.name == "constant":
+        return values[0]
+    of_numbers = _NUMBERS.get(call.name)
+    if of_numbers is None or not values or not all(map(is_number, values)) or all(map(is_whole, values)):
+        raise Untranslatable(_refused(call, "it is applied to no tensor of the model"))
+    with np.errstate(all="ignore"):
+        result = float(of_numbers(*map(np.float32, values)))
+    if not np.isfinite(result):
+        raise Untranslatable(_refused(call, "its result is no number"))
+    return result
+
+
+def _sizes_in(values: Json) -> bool:
+    """Whether sizes of tensors are among some arguments: what depends on them depends on a tensor."""
+    waiting = list(values.values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Size | Sizes | Several):
+            return True
+        waiting += value if isinstance(value, list) else []
+    return False
 
 
 def _refused(call: Apply, reason: str) -> str:

@@ -35,6 +35,7 @@ from tcn_migrate.errors import quoted
 
 _MOST_INSTRUCTIONS = 2000
 _MOST_ITEMS = 64
+_NOISE = ("normal", "random_normal")
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,13 @@ class Formula:
         value: the formula.
         aliases: global names that it relies on, with what they are taken for: ("K", "keras.backend").
         from_closure: whether something in it came out of the function's closure.
+        draws_noise: whether it draws random numbers.
     """
 
     value: Expression
     aliases: tuple[tuple[str, str], ...] = ()
     from_closure: bool = False
+    draws_noise: bool = False
 
     @property
     def text(self) -> str:
@@ -192,7 +195,8 @@ def _run(frame: _Frame, spelled: Sequence[Instruction]) -> Formula:
                 result = _pop(frame)
                 if frame.stack or number + 1 < len(spelled):
                     raise Unreadable("returns in more than one place")
-                return Formula(result, tuple(sorted(frame.aliases.items())), frame.from_closure)
+                draws_noise = any(isinstance(one, Apply) and one.name in _NOISE for one in frame.read)
+                return Formula(result, tuple(sorted(frame.aliases.items())), frame.from_closure, draws_noise)
             step = _STEPS.get(instruction.name)
             if step is None:
                 raise Unreadable(_why_not(instruction.name))

@@ -214,6 +214,8 @@ def _repair(layer: str, formula: Formula) -> Repair:
         name, what = "lambda-channel-normalization", f"{what}, keras-tcn's channel_normalization"
     elif isinstance(formula.value, Index) and isinstance(formula.value.of, Argument):
         name = "lambda-indexing"
+    if formula.draws_noise:
+        ending += "; it draws random numbers in each prediction, which are others than the old library's"
     return Repair(layer, name, f"Lambda replaced by operations: {what}{ending}")
 
 
