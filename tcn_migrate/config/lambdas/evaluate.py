@@ -15,7 +15,7 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.lambdas import names
-from tcn_migrate.config.lambdas.bytecode import Function
+from tcn_migrate.config.lambdas.bytecode import Function, InnerFunction
 from tcn_migrate.config.lambdas.expressions import (
     Apply,
     Argument,
@@ -163,7 +163,7 @@ def _frame(
             variables[number] = _given(defaults[from_the_end])
         else:
             unknown[number] = f"uses its argument {quoted(name)}, which the file gives no value"
-    free = {number: _given(value) for number, value in enumerate(closure)}
+    free = {len(function.cells) + number: _given(value) for number, value in enumerate(closure)}
     if function.layout == "3.11":  # names out of the closure are numbered after the others
         first = len(function.variables) - len(closure)
         variables |= {first + number: value for number, value in free.items()}
@@ -212,7 +212,9 @@ def _why_not(name: str) -> str:
     if "JUMP" in name or name in ("TO_BOOL", "SETUP_LOOP", "FOR_ITER", "GET_ITER"):
         return "has a branch or a loop"
     if name in ("MAKE_FUNCTION", "LOAD_CLOSURE", "MAKE_CELL", "STORE_DEREF"):
-        return "makes an inner function"
+        return "has an inner function: a comprehension, a lambda or a def"
+    if name in ("IS_OP", "CONTAINS_OP"):
+        return "compares by `in` or `is`"
     return "does something that is not translated"
 
 
@@ -283,6 +285,8 @@ def _dup_top(frame: _Frame, argument: int) -> None:
 def _constant(value: Any) -> Expression:
     if isinstance(value, tuple):
         return Items(tuple(_constant(one) for one in value))
+    if isinstance(value, InnerFunction):
+        raise Unreadable("has an inner function: a comprehension, a lambda or a def")
     if isinstance(value, bytes):
         raise Unreadable("holds bytes")
     return Constant(value)
@@ -330,7 +334,7 @@ def _attribute(frame: _Frame, of: Expression, name: str) -> Expression:
         known, value = names.constant_named(path)
         return Constant(value) if known else Name(path, f"{of.text}.{plain_name(name)}")
     if name == "shape":
-        return _applied(frame, "shape", "shape", (of,))
+        return _applied(frame, "shape", ".shape", (of,))
     if name in ("get_shape", "as_list"):
         return Attribute(of, name)
     raise Unreadable(f"uses the attribute {quoted(name)} of what it computes")
@@ -688,7 +692,7 @@ def _call(
         if arguments or keywords:
             raise Unreadable(f"calls {quoted(called.name)} with arguments")
         of = called.of
-        frame.stack.append(_applied(frame, "shape", "shape", (of,)) if called.name == "get_shape" else of)
+        frame.stack.append(_applied(frame, "shape", ".shape", (of,)) if called.name == "get_shape" else of)
         return
     if not isinstance(called, Name):
         raise Unreadable("calls something that it computed, or that came with the file")

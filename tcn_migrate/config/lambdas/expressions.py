@@ -184,6 +184,10 @@ class _Text:
                 self.call(expression, outer)
 
     def call(self, expression: Apply, outer: int) -> None:
+        if expression.text == ".shape":
+            self.write(expression.arguments[0], 9)
+            self.put(".shape")
+            return
         binding = _BINDING.get(expression.text)
         if binding is None:
             self.put(f"{expression.text}(")
