@@ -21,7 +21,9 @@ from tcn_migrate.cli.main import main
 from tcn_migrate.config.graph.drawing import Drawing, sliced, tensor
 from tcn_migrate.config.lambdas.bytecode import read_function
 from tcn_migrate.config.lambdas.evaluate import Unreadable, formula_of
+from tcn_migrate.config.lambdas.names import function_named
 from tcn_migrate.config.lambdas.replace import replace_lambdas
+from tcn_migrate.config.operators.calls import Call, Size, Untranslatable
 from tcn_migrate.errors import ContainerError, MigrationError, UnsafeError
 from tests.cases import case
 
@@ -538,3 +540,70 @@ def test_operations_take_what_the_key_takes(key: list[Any], ellipsis: int | None
         key = [*key[:ellipsis], ..., *key[ellipsis:]]
     x = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
     np.testing.assert_array_equal(computed(key, x), x[tuple(key)])
+
+
+# ---- what the fixtures cannot show
+
+
+def test_sampling_becomes_noise_that_is_drawn_in_predictions_too(tmp_path: Path) -> None:
+    import keras
+
+    new = tmp_path / "new.keras"
+    outcome = tcn_migrate.migrate(case("lambdas/vae-sampling").source, new)
+    assert any("draws random numbers in each prediction" in repair.sentence for repair in outcome.plan.repairs)
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(0).normal(size=(4000, 6)).astype("float32")
+    mean, log_var, z, of_tf = (np.asarray(y) for y in outcome.model.predict_on_batch(x))
+    for noise in ((z - mean) / np.exp(log_var / 2), (of_tf - mean) / log_var / 2):
+        assert abs(noise.mean()) < 0.1
+        assert abs(noise.std() - 1) < 0.1
+        assert abs(np.corrcoef(noise.T)[0, 1]) < 0.1
+    again = np.asarray(outcome.model.predict_on_batch(x)[2])
+    assert np.abs(again - z).max() > 0.1
+
+
+def test_noise_of_a_shape_that_is_not_a_tensors_is_refused() -> None:
+    row = function_named("keras.backend.random_normal")
+    assert row is not None
+    for shape in ([2, 3], [], [Size(1, tensor("x")), 3], [Size(0, tensor("x")), -1], 5):
+        with pytest.raises(Untranslatable, match="shape"):
+            row[1].draw(Call(Drawing(["x"]), "n", {"shape": shape}))
+
+
+def test_a_lambda_that_hands_its_input_on_keeps_the_mask_where_keras_2_kept_it() -> None:
+    """In TensorFlow's Keras its output is its very input, mask and all; in Keras 2.3 it was a copy without."""
+    code = base64.b64decode(stored("scaling", "3.8")[0])
+    function = read_function(code)
+    assert function is not None
+    changed = code.replace(function.code, bytes([124, 0, 83, 0] + [9, 0] * (len(function.code) // 2 - 2)))
+    entry = a_lambda("same", [base64.b64encode(changed).decode(), None, None], X)
+    before = model(entry, layer("Dense", "d", ("same", 0, 0)), outputs=[["d", 0, 0]])
+    with pytest.raises(UnsafeError, match="more than one place"):
+        replace_lambdas(before)
+    first = bytes([9, 0] * (len(function.code) // 2 - 2) + [124, 0, 83, 0])
+    entry["config"]["function"][0] = base64.b64encode(code.replace(function.code, first)).decode()
+    assert inputs_of(replace_lambdas(before, keras_version="2.15.0")[0], "d") == [[["x", 0, 0]]]
+    copied = replace_lambdas(before, keras_version="2.3.1")[0]
+    assert [one["class_name"] for one in copied["config"]["layers"]] == ["InputLayer", "Copy", "Dense"]
+
+
+def test_an_equality_of_tensors_is_refused_where_tensorflow_1_compared_objects() -> None:
+    code, defaults, closure = FORMULAS["3.8"]["logic"]
+    entry = a_lambda("logic", [code, defaults, closure], X)
+    before = model(entry, outputs=[["logic", 0, 0]])
+    for version in ("2.2.4-tf", "2.3.1", "2.2.4", None):
+        with pytest.raises(UnsafeError, match="TensorFlow 1 did not do by value"):
+            replace_lambdas(before, keras_version=version)
+    for version in ("2.3.0-tf", "2.4.0", "2.15.0", "3.8.0"):
+        replace_lambdas(before, keras_version=version)
+
+
+def test_in_mixed_precision_the_input_is_cast_as_the_layer_did() -> None:
+    half = {"class_name": "Policy", "config": {"name": "mixed_float16"}}
+    before = model(a_lambda("n", "scaling", X, dtype=half), outputs=[["n", 0, 0]])
+    after, _ = replace_lambdas(before)
+    casts = [entry["config"] for entry in after["config"]["layers"] if entry["class_name"] == "Cast"]
+    assert [config["dtype"] for config in casts] == ["float16"]
+    before["config"]["layers"][0]["config"]["dtype"] = "int32"
+    after, _ = replace_lambdas(before)
+    assert "Cast" not in [entry["class_name"] for entry in after["config"]["layers"]]

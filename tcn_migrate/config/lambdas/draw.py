@@ -58,10 +58,11 @@ def drawn(drawing: Drawing, formula: Formula, argument: Any, name: str, *, half_
     under_way = _Drawing(drawing, argument, name, half_precision)
     value = under_way.value(formula.value, name, 0)
     outputs = value if isinstance(value, list | Several) else [value]
-    if isinstance(formula.value, Index) and value is argument:
-        return [drawing.operation("numpy.Copy", value, name=name)]
-    if isinstance(outputs, list) and not (outputs and all(map(is_tensor, outputs))):
-        raise Untranslatable("returns something that is no tensor")
+    if isinstance(outputs, list):
+        if not (outputs and all(map(is_tensor, outputs))):
+            raise Untranslatable("returns something that is no tensor")
+        given = argument if isinstance(argument, list) else [argument]  # a copy of it has no mask
+        return [drawing.operation("numpy.Copy", one, name=name) if one in given else one for one in outputs]
     return outputs
 
 

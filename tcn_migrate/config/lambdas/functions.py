@@ -1,4 +1,4 @@
-"""Functions that occur in Lambdas but not as operators between layers: merges, sizes of images, noise, `keras.ops`."""
+"""Functions that occur in Lambdas but not as operators between layers: merges, noise, `keras.ops`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from tcn_migrate.config.operators.calls import Call, Draw, Function, Size, Sizes
 MORE_OF_TENSORFLOW: dict[str, Function] = {
     "add_n": renamed("add_n", "inputs"),
     "concat": renamed("concat", "inputs=values axis", axis=-1),
-    "image.flip_left_right": renamed("reverse", "image=tensor", axis=[-2]),
-    "image.flip_up_down": renamed("reverse", "image=tensor", axis=[-3]),
 }
 """By path below `tensorflow`; merges of Keras by names of their own."""
 
@@ -52,19 +50,6 @@ def _average(call: Call) -> Json:
     for term in more:
         first = call.step("numpy.Add", first, term)
     return call.last("numpy.TrueDivide", first, 1 + len(more))
-
-
-@_function("image.resize", "images size method preserve_aspect_ratio antialias")
-def _resize(call: Call) -> Json:
-    """Of TensorFlow 2: pixels have their centres at halves. That of TensorFlow 1 was another (`resize_images`)."""
-    call.only("preserve_aspect_ratio", False)
-    call.only("antialias", False)
-    call.only("method", "bilinear", "nearest", "bicubic")
-    size = call.wholes("size")
-    if len(size) != 2 or min(size) < 1:
-        raise Untranslatable("its size is no height and width that stand in the file")
-    settings: Json = {"interpolation": call.values.get("method", "bilinear"), "data_format": "channels_last"}
-    return call.drawing.layer("Resizing", call.tensor("images"), call.name, height=size[0], width=size[1], **settings)
 
 
 @_function("random.normal random_normal", "shape mean stddev dtype seed")

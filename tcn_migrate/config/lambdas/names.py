@@ -131,6 +131,8 @@ def function_named(path: str) -> tuple[str, Function, bool] | None:
     inner = path.removeprefix("tensorflow.")
     if path.startswith("tensorflow.") and inner in MORE_OF_TENSORFLOW:
         return name, MORE_OF_TENSORFLOW[inner], False
+    if path.startswith("tensorflow.image."):
+        return None if inner not in FUNCTIONS else (name, FUNCTIONS[inner], False)
     found = _TENSORFLOW.fullmatch(path)
     if found is None:
         return None

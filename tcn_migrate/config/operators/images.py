@@ -47,7 +47,11 @@ def _convolution(call: Call, kind: str, stride: str, rank: int) -> Json:
     call.only("padding", "VALID", "SAME")
     if not call.given("padding"):
         raise Untranslatable("its padding is not in the file")
-    extents = [_extents(call, name, rank) for name in (stride, "dilations")]
+    extents: list[Any] = [_extents(call, name, rank) for name in (stride, "dilations")]
+    if kind == "nn.DepthwiseConv":  # it takes no lists, as which a config holds tuples; TensorFlow no two strides
+        if any(len(set(sizes)) > 1 for sizes in extents):
+            raise Untranslatable("its strides, or its dilation rates, differ from axis to axis")
+        extents = [sizes[0] for sizes in extents]
     settings: Json = {"strides": extents[0], "padding": str(call.values["padding"]).lower()}
     settings |= {"data_format": "channels_last", "dilation_rate": extents[1]}
     return call.last(kind, call.tensor("input"), call.tensor("filters"), **settings)
@@ -60,6 +64,32 @@ def _extents(call: Call, name: str, rank: int) -> list[int]:
     if len(sizes) not in (1, rank) or min(sizes) < 1:
         raise Untranslatable(f"its argument {name} is not known")
     return sizes * rank if len(sizes) == 1 else sizes
+
+
+# ---- sizes and order of pixels
+
+
+@_function("image.resize", "images size method preserve_aspect_ratio antialias")
+def _resize(call: Call) -> Json:
+    """Of TensorFlow 2: pixels have their centres at halves. That of TensorFlow 1 was another (`resize_images`)."""
+    call.only("preserve_aspect_ratio", False)
+    call.only("antialias", False)
+    call.only("method", "bilinear", "nearest", "bicubic")
+    size = call.wholes("size")
+    if len(size) != 2 or min(size) < 1:
+        raise Untranslatable("its size is no height and width that stand in the file")
+    settings: Json = {"interpolation": call.values.get("method", "bilinear"), "data_format": "channels_last"}
+    return call.drawing.layer("Resizing", call.tensor("images"), call.name, height=size[0], width=size[1], **settings)
+
+
+@_function("image.flip_left_right", "image")
+def _flip_left_right(call: Call) -> Json:
+    return call.last("numpy.Flip", call.tensor("image"), axis=-2)
+
+
+@_function("image.flip_up_down", "image")
+def _flip_up_down(call: Call) -> Json:
+    return call.last("numpy.Flip", call.tensor("image"), axis=-3)
 
 
 # ---- pools
