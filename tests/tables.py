@@ -113,9 +113,7 @@ def operators() -> str:
 def anymodel() -> str:
     """docs/anymodel.md: what migrates of a model without a TCN."""
     of_keras = sorted({*BACKEND, "random_normal"})
-    of_tensorflow = sorted(
-        {*FUNCTIONS, *MORE_OF_TENSORFLOW} - {"getitem"} - {n for n in MORE_OF_TENSORFLOW if "." not in n}
-    )
+    of_tensorflow = sorted({*FUNCTIONS, "random.normal"} - {"getitem"})
     aliases = "\n".join(row(f"`{name}`", f"`{module}`") for name, module in sorted(MODULES.items()))
     functions = row(*(", ".join(names) for names in (of_keras, of_tensorflow, sorted(OPS))))
     return ANY_MODEL.format(aliases=aliases, functions=functions, applications=APPLICATIONS.read_text().strip())
