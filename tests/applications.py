@@ -2,7 +2,7 @@
 
     python -m tests.applications OLD_PYTHON [NAME ...]
 
-OLD_PYTHON is an interpreter with TensorFlow 2.15. Slow: some ten seconds a model. Weights are drawn, not downloaded. The
+OLD_PYTHON is an interpreter with TensorFlow 2.15. Slow: about a minute a model. Weights are drawn, not downloaded. The
 table goes to `tests/data/applications.md`, a row a model; rows of models that were not asked for stay.
 """
 

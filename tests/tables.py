@@ -139,7 +139,7 @@ A model needs no TCN to migrate. This page is generated: `python -m tests.tables
 
 A Lambda's function is Python bytecode in the file. It is never run: its instructions are read as data, of Python 3.5
 to 3.13, and followed on formulas. The formula is drawn as operations of Keras 3, and printed, so that you can compare
-it with your code. The fixtures `lambdas/expressions-*` compare formulas with Keras 2.3.1, TensorFlow 2.4 and 2.15.
+it with your code. The fixtures `formulas/expressions-*` compare formulas with Keras 2.3.1, TensorFlow 2.4 and 2.15.
 
 A formula may have: the layer's input, one tensor or several; numbers, strings and tuples out of the code, its defaults,
 its closure and the layer's `arguments`; arithmetic, comparisons, `&`, `|`, `^`, `~` and `@`; indices and slices; local

@@ -24,7 +24,7 @@ from tests.readme import ENVIRONMENT, ROOT, modules
 NUMBERED = "keras3/numbered-from-20-k38"
 LOST = "keras3/one-norm-stripped-357"
 OWN = "mixed/tf215-own-layer-refused"
-LAMBDA = "lambdas/untranslatable-refused"
+LAMBDA = "formulas/untranslatable-refused"
 WEIGHTS = "keras2/weight-norm-weights-340"
 PLACE = "it's an old $folder"
 """Where the sources are; a name that a shell would read otherwise if it were not quoted."""

@@ -435,7 +435,7 @@ class Scaling(keras.layers.Layer):
 def test_a_module_of_the_users_makes_a_refused_file_migrate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "layers_of_a_user.py").write_text(LAYER)
     monkeypatch.syspath_prepend(str(tmp_path))
-    new, old = tmp_path / "new.keras", case("lambdas/untranslatable-refused").source
+    new, old = tmp_path / "new.keras", case("formulas/untranslatable-refused").source
     result = CliRunner().invoke(main, [str(old), str(new), "--custom-objects", "layers_of_a_user"])
     assert result.exit_code == 0, result.output
     assert "Mine>doubled" in result.output
@@ -549,7 +549,7 @@ def test_sampling_becomes_noise_that_is_drawn_in_predictions_too(tmp_path: Path)
     import keras
 
     new = tmp_path / "new.keras"
-    outcome = tcn_migrate.migrate(case("lambdas/vae-sampling").source, new)
+    outcome = tcn_migrate.migrate(case("formulas/vae-sampling").source, new)
     assert any("draws random numbers in each prediction" in repair.sentence for repair in outcome.plan.repairs)
     keras.utils.set_random_seed(1)
     x = np.random.default_rng(0).normal(size=(4000, 6)).astype("float32")
@@ -607,3 +607,17 @@ def test_in_mixed_precision_the_input_is_cast_as_the_layer_did() -> None:
     before["config"]["layers"][0]["config"]["dtype"] = "int32"
     after, _ = replace_lambdas(before)
     assert "Cast" not in [entry["class_name"] for entry in after["config"]["layers"]]
+
+
+def test_repairs_of_one_kind_are_one_line_with_a_count_and_the_report_has_each(tmp_path: Path) -> None:
+    old, page, run = case("functional/lambda-like-channel-norm").source, tmp_path / "page.html", CliRunner().invoke
+    said = run(main, ["inspect", str(old)]).output
+    assert said.count("+ 0.001)") == 1
+    assert "  would repair 2 layers ('lambda_1', 'lambda_2'): Lambda replaced by operations: x / (K.max" in said
+    assert "  would repair 'lambda_3': Lambda replaced by operations: x[:, -1, :]" in said
+    found = json.loads(run(main, ["inspect", str(old), "--json"]).output)
+    assert [repair["layer"] for repair in found["repairs"]][:3] == ["lambda_1", "lambda_2", "lambda_3"]
+    made = run(main, [str(old), str(tmp_path / "new.keras"), "--no-verify", "--report", str(page)]).output
+    assert "  repaired 2 layers ('lambda_1', 'lambda_2'): Lambda replaced by operations: x / (K.max" in made
+    for name in ("lambda_1", "lambda_2"):
+        assert f"{name}: Lambda replaced by operations: x / (K.max" in page.read_text()

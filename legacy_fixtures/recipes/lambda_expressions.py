@@ -1,4 +1,4 @@
-"""Fixtures `lambdas/expressions-*`: one model of many Lambdas, an output for each.
+"""Fixtures `formulas/expressions-*`: one model of many Lambdas, an output for each.
 
     python lambda_expressions.py OUT [.h5|.keras]
 

@@ -1,4 +1,4 @@
-"""Fixtures `lambdas`: Lambda layers of hand-made models, in graphs that are no chain.
+"""Fixtures `lambdas`, and two of `formulas`: Lambda layers of hand-made models, in graphs that are no chain.
 
     python lambdas.py CASE OUT
 
