@@ -72,7 +72,7 @@ def inspect(
         variables=plan.grades,
         missing=[spoken(address) for address in plan.missing],
         ignored=len(plan.ignored),
-        repairs=[repair.sentence for repair in plan.repairs],
+        repairs=[{"layer": r.layer, "repair": r.name, "sentence": r.sentence} for r in plan.repairs],
         warnings=list(plan.warnings),
         verdict=verdict,
         exit_code=exit_code,

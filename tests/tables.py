@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tcn_migrate.config.lambdas.functions import OPS
+from tcn_migrate.config.lambdas.names import MODULES
+from tcn_migrate.config.operators.backend import BACKEND
 from tcn_migrate.config.operators.functions import FUNCTIONS
 from tcn_migrate.config.operators.nodes import NODES
 from tcn_migrate.tcn.generations import GENERATIONS
@@ -107,7 +110,77 @@ def operators() -> str:
     return "\n".join(lines) + "\n"
 
 
+def anymodel() -> str:
+    """docs/anymodel.md: what migrates of a model without a TCN."""
+    of_keras = sorted({*BACKEND, "random_normal"})
+    of_tensorflow = sorted({*FUNCTIONS, "random.normal"} - {"getitem"})
+    aliases = "\n".join(row(f"`{name}`", f"`{module}`") for name, module in sorted(MODULES.items()))
+    functions = row(*(", ".join(names) for names in (of_keras, of_tensorflow, sorted(OPS))))
+    return ANY_MODEL.format(aliases=aliases, functions=functions, applications=APPLICATIONS.read_text().strip())
+
+
+APPLICATIONS = Path(__file__).parent / "data" / "applications.md"
+"""What `tests.applications` saw last."""
+
+ANY_MODEL = """# Any Keras 2 model
+
+A model needs no TCN to migrate. This page is generated: `python -m tests.tables`.
+
+| part | what migrates |
+| --- | --- |
+| layers | every class of [layers.md](layers.md) |
+| operators on tensors between layers | every function of [operators.md](operators.md) |
+| Lambdas | formulas of the functions below |
+| layers of your own | with their classes: `--custom-objects package.module` |
+| subclassed models | their weights, into your class in Keras 3: `tcn_migrate.load_weights(model, path)` |
+| training configuration | losses, metrics, optimizers and schedules of Keras, and the optimizer's state |
+
+## Lambdas
+
+A Lambda's function is Python bytecode in the file. It is never run: its instructions are read as data, of Python 3.5
+to 3.13, and followed on formulas. The formula is drawn as operations of Keras 3, and printed, so that you can compare
+it with your code. The fixtures `formulas/expressions-*` compare formulas with Keras 2.3.1, TensorFlow 2.4 and 2.15.
+
+A formula may have: the layer's input, one tensor or several; numbers, strings and tuples out of the code, its defaults,
+its closure and the layer's `arguments`; arithmetic, comparisons, `&`, `|`, `^`, `~` and `@`; indices and slices; local
+variables; several results; imports of TensorFlow, Keras, NumPy and math; `abs`, `float`, `int`, `len`, `pow` and
+`sum`; numbers and arrays of NumPy; and calls of the functions below.
+
+**What is assumed.** Bytecode holds the names of global variables, not what they stood for. These are taken for what
+nearly every model means by them, and each repair names those that it relied on:
+
+| name | is taken for |
+| --- | --- |
+{aliases}
+
+`K.epsilon()` is taken for 1e-7 and `K.floatx()` for float32. If your code meant something else by one of these, write
+the Lambda as a layer class of your own.
+
+**What is refused**, with the instruction and the formula read so far: branches, loops, comprehensions and inner
+functions; any other global name, for its value is not in the file; a `mask` or `training` argument that is used, and a
+Lambda with a mask of its own; sizes of a tensor in arithmetic; `==` of tensors in files of TensorFlow 1, which compared
+objects; in a `TimeDistributed` all but arithmetic, reductions along given axes and indices. `K.random_normal` and
+`tf.random.normal` become a `GaussianNoise` that is always on, which `--target plain` cannot say; their numbers are
+others than the old library's.
+
+| functions of `K` | functions of `tf`, `tf.math`, `tf.nn`, `tf.linalg` | functions of `keras.ops` |
+| --- | --- | --- |
+{functions}
+
+And `keras.layers.add`, `average`, `concatenate`, `maximum`, `minimum`, `multiply` and `subtract`, and the functions of
+`keras.activations`.
+
+## Applications
+
+`python -m tests.applications OLD_PYTHON` makes models of `keras.applications` with TensorFlow 2.15 (weights drawn, not
+downloaded) as `.h5`, `.keras` and SavedModel, and with a new head on a frozen base; migrates them; and compares the
+predictions. *Exact* is to 1e-4 of their deviation. What it saw:
+
+{applications}
+"""
+
 PAGES = {
+    ROOT / "docs" / "anymodel.md": anymodel,
     FIXTURES / "README.md": fixtures,
     ROOT / "docs" / "generations.md": generations,
     ROOT / "docs" / "operators.md": operators,

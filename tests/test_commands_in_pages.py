@@ -24,7 +24,7 @@ from tests.readme import ENVIRONMENT, ROOT, modules
 NUMBERED = "keras3/numbered-from-20-k38"
 LOST = "keras3/one-norm-stripped-357"
 OWN = "mixed/tf215-own-layer-refused"
-LAMBDA = "functional/lambda-scaling-refused"
+LAMBDA = "formulas/untranslatable-refused"
 WEIGHTS = "keras2/weight-norm-weights-340"
 PLACE = "it's an old $folder"
 """Where the sources are; a name that a shell would read otherwise if it were not quoted."""
@@ -33,7 +33,7 @@ SCALING = """
 import keras
 
 
-@keras.saving.register_keras_serializable(name="my_scaling")
+@keras.saving.register_keras_serializable(name="doubled")
 class Scaling(keras.layers.Layer):
     def call(self, x):
         return x / 2

@@ -8,6 +8,7 @@ import json
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,8 @@ from tcn_migrate.config.graph.drawing import tensor
 from tcn_migrate.config.operators.functions import ALIASES, FUNCTIONS
 from tcn_migrate.config.operators.nodes import NODES
 from tcn_migrate.config.operators.replace import replace_operators
-from tcn_migrate.errors import ContainerError, MigrationError, UnknownLayerError
+from tcn_migrate.containers.bounds import parse_json
+from tcn_migrate.errors import ContainerError, MigrationError, UnknownLayerError, UnsafeError
 from tests.test_lambdas import X, inputs_of, layer, model, names
 
 
@@ -129,7 +131,11 @@ def test_every_operation_in_the_tables_is_one_that_a_migrated_file_may_hold() ->
         values |= {"shape": [-1, 2], "begin": [0, 1], "size": [-1, 2], "end": [2, 2], "num_lower": -1, "num_upper": 0}
         values |= {"ksize": 2, "strides": 2, "padding": "SAME", "clip_value_min": 0.0, "clip_value_max": 1.0, "bias": x}
         values |= {"equation": "ab,ab->a", "filters": x, "inputs": [x, x], "scalar": 2.0}
-        values |= {"slice_spec": [ALL, 1], "features": x}
+        values |= {"slice_spec": [ALL, 1], "features": x, "mean": 0.5, "variance": 1.0, "is_training": False}
+        if name == "image.resize":
+            values["size"] = [4, 2]
+        if name.endswith(("pool", "pool_v2")):
+            values["ksize"] = [2, 2]
         if name in ("fill", "strided_slice"):
             continue
         keywords = {key: value for key, value in values.items() if key in entry.parameters[1:]} | (
@@ -275,3 +281,51 @@ def test_whatever_the_arguments_are_a_call_is_translated_or_refused(data: st.Dat
     first = data.draw(st.just(x) | JSON)
     with contextlib.suppress(MigrationError):
         replace_operators(model(function("a", name, first, **keywords), outputs=[]))
+
+
+# ---- images
+
+
+def test_norms_with_statistics_in_the_file_are_two_operations_with_arrays() -> None:
+    statistics = {"1": [2.0, 0.0], "2": [1.0, -1.0], "3": [0.5, 3.0], "4": [3.99, 0.99]}
+    training, epsilon = {"is_training": {"b": False}}, {"epsilon": {"f": 0.01}}
+    scaled, shifted = drawn(node("n", "FusedBatchNormV3", x, constants=statistics.items(), **training, **epsilon))
+    assert (scaled[0], shifted[0]) == ("Multiply", "Add")
+    np.testing.assert_allclose(scaled[2][1]["config"]["value"], [1.0, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(shifted[2][1]["config"]["value"], [0.5, -1.0], rtol=1e-6)
+    assert "statistics of the batch" in refusal(node("n", "FusedBatchNormV3", x, constants=statistics.items()))
+    given = {"is_training": {"b": True}}
+    assert "statistics of the batch" in refusal(node("n", "FusedBatchNorm", x, constants=statistics.items(), **given))
+
+
+def test_convolutions_of_unequal_strides_are_carried_and_those_by_depth_are_refused() -> None:
+    kernel, settings = [[[[1.0]]]], {"strides": [1, 2, 3, 1], "padding": "SAME"}
+    ((kind, found, _),) = drawn(function("c", "nn.conv2d", x, kernel, **settings))
+    assert (kind, found["strides"], found["dilation_rate"]) == ("Conv", [2, 3], [1, 1])
+    assert "differ from axis to axis" in refusal(function("c", "nn.depthwise_conv2d", x, kernel, **settings))
+    assert "padding" in refusal(function("c", "nn.conv2d", x, kernel, strides=1, padding="EXPLICIT"))
+    assert "data_format" in refusal(function("c", "nn.conv2d", x, kernel, padding="SAME", data_format="NCHW"))
+
+
+def test_a_pool_whose_axes_are_not_in_the_file_is_refused() -> None:
+    assert drawn(function("p", "nn.max_pool2d", x, 2, 3, "VALID"))[0][1]["pool_size"] == [2, 2]
+    assert "over how many axes" in refusal(function("p", "nn.max_pool", x, 2, 2, "VALID"))
+    assert "over the batch" in refusal(function("p", "nn.avg_pool2d", x, [2, 2, 2, 1], [1, 1, 1, 1], "VALID"))
+
+
+def test_functions_of_keras_backend_have_their_own_meaning() -> None:
+    kinds = [kind for kind, _, _ in drawn(function("r", "keras.backend.sqrt", x))]
+    assert kinds == ["Maximum", "Sqrt"]
+    assert [kind for kind, _, _ in drawn(function("r", "math.sqrt", x))] == ["Sqrt"]
+    ((_, found, _),) = drawn(function("e", "keras.backend.expand_dims", x))
+    assert found["axis"] == -1
+    assert "no counterpart" in refusal(function("r", "keras.backend.reduce_mean", x))
+
+
+def test_an_infinite_bound_of_a_clip_is_read_and_no_other_infinity() -> None:
+    text = '{"clip_value_min": 0.0, "clip_value_max": Infinity}'
+    clip = function("c", "clip_by_value", x, **parse_json(text, "model_config"))
+    assert [kind for kind, _, _ in drawn(clip)] == ["Maximum"]
+    for other in ('{"clip_value_max": -Infinity}', '{"clip_value_max": NaN}', '{"clip_value_min": Infinity}'):
+        with pytest.raises(UnsafeError, match="no number in JSON"):
+            parse_json(other, "model_config")

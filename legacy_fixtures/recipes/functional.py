@@ -212,10 +212,10 @@ CASES = {
         shows="a TCN written by hand with plain layers; the only Lambda is `lambda t: t[:, -1, :]`"),
     "plain-layers-tutorial-keras3": dict(env="tf221", tcn="none (plain layers)", seed=25, suffix=".keras", make=one_conv_block,
         shows="the same by Keras 3: the Lambda's function is a __lambda__ dictionary with code, defaults and closure"),
-    "lambda-scaling-refused": dict(env="py37", tcn="2.8.3", seed=20, expect="refused", mentions=["my_scaling"],
+    "lambda-scaling": dict(env="py37", tcn="2.8.3", seed=20,
         make=foreign_lambda("2.8.3", written_by_user("lambda v: v * 0.5 + 1.0"), "my_scaling", nb_filters=4, kernel_size=2, dilations=[1, 2]),
-        shows="a Lambda of the user's own next to the release's: nobody may run it, so the file is refused by the layer's name"),
-    "lambda-like-channel-norm-refused": dict(env="py36", tcn="2.3.6 (copy, epsilon changed)", seed=21, expect="refused", mentions=["lambda_1"],
+        shows="a Lambda of the user's own next to the release's: its formula is read, never run"),
+    "lambda-like-channel-norm": dict(env="py36", tcn="2.3.6 (copy, epsilon changed)", seed=21,
         make=simple("2.3.6", edits=[("+ 1e-5", "+ 1e-3")], nb_filters=4, kernel_size=2, dilations=[1, 2], activation="norm_relu", return_sequences=False),
         shows="channel_normalization with another epsilon: the same name, bytecode and place, another constant"),
 }

@@ -331,7 +331,7 @@ def _():
     x = Input((12, 3)); y = tcn.TCN(4, 2, dilations=[1, 2], return_sequences=True)(x[:, 2:] * 0.5 - 0.1)
     return Model(x, Dense(2)(y[:, -1]))
 
-@case("tf24", "3.4.0", "h5", "lambda-between-340", "a Lambda of the user's own is Python bytecode: never run", expect="refused", mentions=["lambda"], tags=["damaged"])
+@case("tf24", "3.4.0", "h5", "lambda-between-340", "a Lambda of the user's own is Python bytecode: its formula is read, never run")
 def _(): return chain((12, 3), tcn.TCN(4, 2, dilations=[1, 2]), keras.layers.Lambda(lambda t: t * 2), Dense(2))
 
 def bare(model, folder):

@@ -1,9 +1,9 @@
-"""Fixtures `lambdas`: Lambda layers of hand-made models, in graphs that are no chain.
+"""Fixtures `lambdas`, and two of `formulas`: Lambda layers of hand-made models, in graphs that are no chain.
 
     python lambdas.py CASE OUT
 
 Made with Python 3.8 and tensorflow 2.4.4 (`shared-calls`, `nested-sequential`, `indexing`), and with Python 3.11 and
-tensorflow 2.15.1 (`time-distributed`).
+tensorflow 2.15.1 (`time-distributed`, `vae-sampling`, `untranslatable-refused`).
 """
 import json
 import os
@@ -68,7 +68,36 @@ def indexing():
     return keras.Model(x, [L.Dense(2)(L.Concatenate()(outputs)), L.Lambda(step(-2), name="the_output")(x)])
 
 
-CASES = {"shared-calls": shared_calls, "nested-sequential": nested_sequential, "time-distributed": time_distributed, "indexing": indexing}
+def sampling(args):
+    z_mean, z_log_var = args
+    batch, dim = K.shape(z_mean)[0], K.int_shape(z_mean)[1]
+    epsilon = K.random_normal(shape=(batch, dim), mean=0.0, stddev=1.0)
+    return z_mean + K.exp(0.5 * z_log_var) * epsilon
+
+
+def vae_sampling():
+    """a variational autoencoder that samples in predictions, too: its third output is another in each run"""
+    x = keras.Input((6,))
+    mean, log_var = L.Dense(2, name="mean")(x), L.Dense(2, name="log_var")(x)
+    z = L.Lambda(sampling, output_shape=(2,), name="z")([mean, log_var])
+    of_tf = L.Lambda(lambda p: p[0] + tf.random.normal(tf.shape(p[0]), stddev=2.0) * p[1], name="of_tf")([mean, log_var])
+    return keras.Model(x, [mean, log_var, z, of_tf])
+
+
+def untranslatable():
+    """a Lambda whose code has a branch: refused, with the instruction and what was read so far"""
+    x = keras.Input((6,))
+
+    def doubled(t, twice=True):
+        y = K.abs(t)
+        if twice:
+            y = y * 2
+        return y
+
+    return keras.Model(x, L.Dense(2)(L.Lambda(doubled, name="doubled")(L.Dense(3)(x))))
+
+
+CASES = {"vae-sampling": vae_sampling, "untranslatable-refused": untranslatable, "shared-calls": shared_calls, "nested-sequential": nested_sequential, "time-distributed": time_distributed, "indexing": indexing}
 
 
 def main():
@@ -82,10 +111,13 @@ def main():
     model.save(str(OUT / "old.h5"))
     arrays = {"x%d" % n: x for n, x in enumerate(inputs)}
     arrays.update({"y%d" % n: y for n, y in enumerate(predictions)})
-    np.savez_compressed(str(OUT / "golden.npz"), **arrays)
+    if CASE not in ("vae-sampling", "untranslatable-refused"):
+        np.savez_compressed(str(OUT / "golden.npz"), **arrays)
+    refused = {"expect": "refused", "mentions": ["doubled", "branch", "K.abs(x)"]} if CASE == "untranslatable-refused" else {}
     case = {
         "source": "old.h5",
         "expect": "exact",
+        **refused,
         "tags": ["healthy", "lambda"],
         "made_with": {"python": sys.version.split()[0], "tensorflow": tf.__version__, "keras": KERAS},
         "peculiarity": CASES[CASE].__doc__,

@@ -168,7 +168,7 @@ def _inspected(job: Job, scratch: Path) -> BatchOutcome:
         keras_version=_short(found["keras_version"]),
         releases=tuple(tcn["releases"] for tcn in found["tcns"]),
         variables=found["variables"],
-        repairs=tuple(found["repairs"]),
+        repairs=tuple(repair["sentence"] for repair in found["repairs"]),
         warnings=tuple(found["warnings"]),
     )
 

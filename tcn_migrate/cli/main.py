@@ -87,7 +87,7 @@ Exit codes:
 )
 @click.version_option(__version__, prog_name="tcn-migrate")
 def main() -> None:
-    """Migrate legacy keras-tcn checkpoints to .keras files that load everywhere, exactly.
+    """Migrate legacy keras-tcn checkpoints, and those of any Keras 2 model, to .keras files that load everywhere.
 
     tcn-migrate OLD [NEW] reads an old .h5, .keras, SavedModel or TensorFlow checkpoint, rebuilds the model from its
     stored config, maps every variable by its path, and writes a .keras file with proof that it computes the same.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +184,17 @@ def described(plan: Any) -> None:
         line("  every norm is in the file, under names that its session counted; nothing is lost")
     if not plan.tcns:
         line("  no TCN in it: a plain Keras model")
-    for repair in plan.repairs:
-        line(f"  repaired {quoted(repair.layer, 40)}: {repair.sentence}")
+    _repairs("repaired", ((repair.layer, repair.sentence) for repair in plan.repairs))
+
+
+def _repairs(word: str, repairs: Iterable[tuple[str, str]]) -> None:
+    """Repairs of layers: those with one sentence are one line, with the first names; a report has all."""
+    layers: dict[str, list[str]] = {}
+    for layer, sentence in repairs:
+        layers.setdefault(sentence, []).append(quoted(layer, 40))
+    for sentence, named in layers.items():
+        several = f"{len(named)} layers ({', '.join(named[:3])}{', ...' if len(named) > 3 else ''})"
+        line(f"  {word} {named[0] if len(named) == 1 else several}: {sentence}")
 
 
 def inspected(seen: dict[str, Any]) -> None:
@@ -206,8 +215,7 @@ def inspected(seen: dict[str, Any]) -> None:
             line("    every norm is in the file, under names that its session counted; nothing is lost")
     if not seen["tcns"]:
         line("  no TCN in it: a plain Keras model")
-    for sentence in seen["repairs"]:
-        line(f"  would repair: {sentence}")
+    _repairs("would repair", ((repair["layer"], repair["sentence"]) for repair in seen["repairs"]))
     for text in seen["warnings"]:
         warning(text)
     line(f"  {seen['verdict']}", fg="green" if seen["exit_code"] == 0 else "yellow")

@@ -80,7 +80,7 @@ def repaired(
     repairs: list[Repair] = []
     config, done = replace_operators(config)
     repairs += done
-    config, done = replace_lambdas(config, custom_classes)
+    config, done = replace_lambdas(config, custom_classes, keras_version)
     repairs += done
     if keras_2:
         config, done = conform_inputs(config)

@@ -101,7 +101,8 @@ def _refuse_odd_numbers(parsed: Any, what: str, word: str) -> None:
     """Names the setting that holds a number that is none.
 
     Raises:
-        UnsafeError: unless it is NaN as the value of `mask_value`.
+        UnsafeError: unless it is NaN as the value of `mask_value`, or infinity as that of `clip_value_max`, which
+            `K.sqrt` and `K.clip` between layers leave there (Keras 2.4 to 2.6).
     """
     waiting: list[tuple[str | None, Any]] = [(None, parsed)]
     while waiting:
@@ -110,7 +111,9 @@ def _refuse_odd_numbers(parsed: Any, what: str, word: str) -> None:
             waiting += value.items()
         elif isinstance(value, list):
             waiting += ((key, item) for item in value)
-        elif isinstance(value, float) and not math.isfinite(value) and not (key == "mask_value" and math.isnan(value)):
+        elif isinstance(value, float) and not math.isfinite(value):
+            if (key == "mask_value" and math.isnan(value)) or (key == "clip_value_max" and value > 0):
+                continue
             name = "a value" if key is None else quoted(key)
             raise UnsafeError(f"{name} is {word}, which is no number in JSON", address=what)
 

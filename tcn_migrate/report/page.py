@@ -324,7 +324,8 @@ def _of_inspection(seen: Mapping[str, Any]) -> dict[str, Any]:
             lost = f" ({', '.join(norm['lost'])})" if norm["lost"] else ""
             spelled = f"{safe(tcn['layer'])} / {name.replace('/', ' / ')}"
             norms.append((spelled, f"{norm['state']}{lost}", safe(norm["stored_at"] or "")))
-    return {"facts": facts, "norms": norms, "repairs": seen["repairs"]}
+    repairs = [f"{safe(repair['layer'])}: {repair['sentence']}" for repair in seen["repairs"]]
+    return {"facts": facts, "norms": norms, "repairs": repairs}
 
 
 def _of_plan(plan: Plan, *, checksums: bool) -> dict[str, Any]:

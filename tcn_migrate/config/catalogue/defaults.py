@@ -96,10 +96,14 @@ def _with_plain_operations(model: Json) -> Json:
     The name stays where another layer would have the one that Keras then chooses.
     """
     layers = model["config"]["layers"]
-    others = {name_of(layer) for layer in layers if not is_operation(layer["module"], layer["class_name"])}
+
+    def has_settings(layer: Json) -> bool:
+        return is_operation(layer["module"], layer["class_name"]) and not set(layer["config"]) <= {"name"}
+
+    others = {name_of(layer) for layer in layers if not has_settings(layer)}
 
     def plain(layer: Json) -> Json:
-        if not is_operation(layer["module"], layer["class_name"]) or set(layer["config"]) <= {"name"}:
+        if not has_settings(layer):
             return layer
         chosen = re.compile(rf"{re.escape(snake_case(layer['class_name']))}(_\d+)?")
         if any(chosen.fullmatch(name) for name in others):

@@ -87,11 +87,16 @@ class Drawn(dict[str, Any]):
 
 
 class Drawing:
-    """A functional model's list of layers while operations are drawn into it."""
+    """A functional model's list of layers while operations are drawn into it.
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self.layers = frozenset(names)
-        self.taken = set(self.layers)
+    Args:
+        names: of the layers that stay.
+        replaced: of those that go, whose names their last operations get.
+    """
+
+    def __init__(self, names: Iterable[str], replaced: Iterable[str] = ()) -> None:
+        self.taken = set(names)
+        self.layers = frozenset({*self.taken, *replaced})
         self.entries: list[Json] = []
 
     def name(self, wanted: str) -> str:
@@ -120,18 +125,35 @@ class Drawing:
         chosen = self.name(name)
         own_name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", class_name).lower()
         takes_name = not settings and kind != "core.StopGradient"
-        if takes_name or any(re.fullmatch(rf"{own_name}(_\d+)?", layer) for layer in self.layers):
+        if takes_name or any(
+            re.fullmatch(rf"{own_name}(_\d+)?", layer) for layer in self.layers if layer not in (chosen, name)
+        ):
             settings = {"name": chosen, **settings}
         return self._entry(f"keras.src.ops.{module}", class_name, chosen, settings, arguments)
 
-    def layer(self, class_name: str, x: Json | list[Json], name: str, **settings: Any) -> Json:
-        """Draw a layer without variables and return its output, for what no operation does in every release."""
-        chosen = self.name(name)
-        return self._entry("keras.layers", class_name, chosen, {"name": chosen, **settings}, (x,))
+    def layer(
+        self, class_name: str, x: Json | list[Json], name: str, *, training: bool | None = None, **settings: Any
+    ) -> Json:
+        """Draw a layer without variables and return its output, for what no operation does in every release.
 
-    def _entry(self, module: str, class_name: str, name: str, config: Json, arguments: tuple[Any, ...]) -> Json:
+        `training` is what the layer is called with, if it is.
+        """
+        chosen = self.name(name)
+        keywords = {} if training is None else {"training": training}
+        return self._entry("keras.layers", class_name, chosen, {"name": chosen, **settings}, (x,), keywords)
+
+    def _entry(
+        self,
+        module: str,
+        class_name: str,
+        name: str,
+        config: Json,
+        arguments: tuple[Any, ...],
+        keywords: Json | None = None,
+    ) -> Json:
         entry = {"module": module, "class_name": class_name, "config": config, "registered_name": None, "name": name}
-        self.entries.append({**entry, "inbound_nodes": [{"args": [_plain(one) for one in arguments], "kwargs": {}}]})
+        node = {"args": [_plain(one) for one in arguments], "kwargs": keywords or {}}
+        self.entries.append({**entry, "inbound_nodes": [node]})
         return Drawn(tensor(name))
 
 

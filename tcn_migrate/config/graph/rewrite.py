@@ -53,7 +53,7 @@ def replace_layers(model: Json, wanted: Callable[[Json], bool], build: Build) ->
         return model
     if len({layer["name"] for layer in layers}) < len(layers):
         raise ContainerError("Two layers of one model have the same name")
-    drawing = Drawing(layer["name"] for layer in layers if layer["name"] not in goes)
+    drawing = Drawing((layer["name"] for layer in layers if layer["name"] not in goes), goes)
     replaced = _Replaced({}, goes)
     groups: dict[str, list[list[Json]]] = {name: [] for name in goes}
     for layer, number, node in _in_order(layers, goes):

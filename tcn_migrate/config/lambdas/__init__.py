@@ -1,1 +1,1 @@
-"""Lambda layers: their bytecode is read as data, and known functions become operations."""
+"""Lambda layers: their bytecode is read as data, and the formulas in it become operations."""

@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from types import EllipsisType
 from typing import TypeAlias
 
-Constant: TypeAlias = "int | float | str | bytes | bool | EllipsisType | tuple[Constant, ...] | None"
+Constant: TypeAlias = "int | float | str | bytes | bool | EllipsisType | InnerFunction | tuple[Constant, ...] | None"
 
 LARGEST = 64 * 1024
 """Bytes; the functions that are known here have at most a few kB, their docstrings and paths included."""
 _DEEPEST = 8
+
+
+@dataclass(frozen=True)
+class InnerFunction:
+    """A function among the constants of another: a comprehension, a lambda or a def, read and forgotten."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Function:
         names: global names and attributes, in order.
         variables: names of arguments and local variables, then (3.11 and later) those out of the closure.
         free: names out of the closure (up to 3.10; later they are among `variables`).
+        cells: variables that inner functions use (up to 3.10), which are numbered before `free`.
     """
 
     layout: str
@@ -40,6 +46,7 @@ class Function:
     names: tuple[str, ...]
     variables: tuple[str, ...]
     free: tuple[str, ...]
+    cells: tuple[str, ...] = ()
 
 
 class _Unreadable(Exception):
@@ -55,9 +62,9 @@ def read_function(marshalled: bytes) -> Function | None:
     if len(marshalled) > LARGEST:
         return None
     for layout in ("3.6", "3.8", "3.11"):
-        reader = _Reader(marshalled)
+        reader = _Reader(marshalled, layout)
         try:
-            function = reader.function(layout)
+            function = reader.function()
         except (_Unreadable, struct.error, UnicodeDecodeError):
             continue
         if reader.position == len(marshalled):
@@ -68,8 +75,9 @@ def read_function(marshalled: bytes) -> Function | None:
 class _Reader:
     """Marshal's format, version 4, little endian (CPython, Python/marshal.c)."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, layout: str) -> None:
         self.data, self.position, self.references = data, 0, list[Constant]()
+        self.layout = layout
 
     def take(self, count: int) -> bytes:
         if not 0 <= count <= len(self.data) - self.position:
@@ -80,38 +88,46 @@ class _Reader:
     def number(self) -> int:
         return int(struct.unpack("<i", self.take(4))[0])
 
-    def function(self, layout: str) -> Function:
+    def function(self) -> Function:
         kind = self.take(1)[0]
         if kind & 0x7F != ord("c"):
             raise _Unreadable
         if kind & 0x80:
             self.references.append(None)
+        function, by_name_only, flags = self.fields(0)
+        is_generator_or_coroutine = flags & 0x2A0
+        if by_name_only or is_generator_or_coroutine:
+            raise _Unreadable
+        return function
+
+    def fields(self, depth: int) -> tuple[Function, int, int]:
+        """A code object, its count of arguments that are given by name alone, and its flags."""
+        layout = self.layout
         arguments = self.number()
         by_position_only = self.number() if layout != "3.6" else 0
         by_name_only = self.number()
         if layout != "3.11":
             self.number()  # how many local variables
         _stack_size, flags = self.number(), self.number()
-        code, constants, names, variables = self.bytes_(), self.constants(), self.names(), self.names()
+        code, constants = self.bytes_(depth), self.constants(depth)
+        names, variables = self.names(depth), self.names(depth)
         free: tuple[str, ...] = ()
+        cells: tuple[str, ...] = ()
         if layout == "3.11":
-            self.bytes_()  # kinds of the variables
+            self.bytes_(depth)  # kinds of the variables
         else:
-            free = self.names()
-            if self.names():
-                raise _Unreadable  # variables for inner functions: no function that is known has any
-        self.text()  # file
-        self.text()  # name
+            free, cells = self.names(depth), self.names(depth)
+        self.text(depth)  # file
+        self.text(depth)  # name
         if layout == "3.11":
-            self.text()  # qualified name
+            self.text(depth)  # qualified name
         self.number()  # first line
-        self.bytes_()  # lines
+        self.bytes_(depth)  # lines
         if layout == "3.11":
-            self.bytes_()  # exceptions
-        is_generator_or_coroutine = flags & 0x2A0
-        if by_name_only or by_position_only > arguments or is_generator_or_coroutine:
+            self.bytes_(depth)  # exceptions
+        if by_position_only > arguments:
             raise _Unreadable
-        return Function(layout, arguments, code, constants, names, variables, free)
+        return Function(layout, arguments, code, constants, names, variables, free, cells), by_name_only, flags
 
     def value(self, depth: int = 0) -> Constant:
         """The next object; a reference's number is given before its content is read, so inner ones number on."""
@@ -151,6 +167,9 @@ class _Reader:
                 return self.take(self.take(1)[0]).decode("ascii")
             case "u" | "t":
                 return self.take(self.number()).decode("utf-8", "surrogatepass")
+            case "c":
+                self.fields(depth + 1)
+                return InnerFunction()
             case ")" | "(":
                 count = self.take(1)[0] if kind == ")" else self.number()
                 if not 0 <= count <= len(self.data) - self.position:
@@ -158,26 +177,26 @@ class _Reader:
                 return tuple(self.value(depth + 1) for _ in range(count))
         raise _Unreadable
 
-    def bytes_(self) -> bytes:
-        value = self.value()
+    def bytes_(self, depth: int) -> bytes:
+        value = self.value(depth)
         if not isinstance(value, bytes):
             raise _Unreadable
         return value
 
-    def text(self) -> str:
-        value = self.value()
+    def text(self, depth: int) -> str:
+        value = self.value(depth)
         if not isinstance(value, str):
             raise _Unreadable
         return value
 
-    def constants(self) -> tuple[Constant, ...]:
-        value = self.value()
+    def constants(self, depth: int) -> tuple[Constant, ...]:
+        value = self.value(depth)
         if not isinstance(value, tuple):
             raise _Unreadable
         return value
 
-    def names(self) -> tuple[str, ...]:
-        values = self.constants()
+    def names(self, depth: int) -> tuple[str, ...]:
+        values = self.constants(depth)
         if not all(isinstance(value, str) for value in values):
             raise _Unreadable
         return tuple(str(value) for value in values)

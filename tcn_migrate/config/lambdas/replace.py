@@ -1,10 +1,9 @@
-"""Lambda layers: the known functions become operations of Keras, every other one is refused.
+"""Lambda layers: their formulas become operations of Keras, and what has no formula is refused.
 
-keras-tcn 2.1 to 2.8.3 consists of plain layers and of two Lambdas, `channel_normalization` and the last step
-`tt[:, -1, :]`. Keras stores both as marshalled bytecode (also the named function), so today's Keras refuses the file.
+Keras stores a Lambda's function as marshalled bytecode (also a named function), which today's Keras refuses to load.
 Nothing of it is run here, nor turned into a code object: `bytecode.read_function` reads the fields of the function as
-data, and two functions are recognised by them, in the bytecode of CPython 3.6 to 3.13: `channel_normalization`, and a
-function that does nothing but index its argument, as hand-made models do it too.
+data, `evaluate.formula_of` follows its instructions on formulas, and `draw.drawn` draws them. keras-tcn 2.1 to 2.8.3
+consists of plain layers and of two Lambdas, `channel_normalization` and the last step `tt[:, -1, :]`.
 
 Issue: keras-tcn #70, #78; keras #13697.
 """
@@ -13,21 +12,29 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.graph.drawing import Drawing, is_tensor, sliced
+from tcn_migrate.config.graph.drawing import Drawing, history, is_tensor
 from tcn_migrate.config.graph.entries import name_of
-from tcn_migrate.config.graph.rewrite import every_model, functional_of, is_sequential, replace_layers
+from tcn_migrate.config.graph.rewrite import Outputs, every_model, functional_of, is_sequential, replace_layers
 from tcn_migrate.config.lambdas.bytecode import LARGEST, read_function
-from tcn_migrate.config.lambdas.known_functions import ChannelNormalization, Indexing, Known, recognise
+from tcn_migrate.config.lambdas.draw import drawn
+from tcn_migrate.config.lambdas.evaluate import Formula, Unreadable, formula_of
+from tcn_migrate.config.lambdas.expressions import Argument, Index
+from tcn_migrate.config.lambdas.time_axis import Immovable, one_axis_further
+from tcn_migrate.config.operators.calls import Untranslatable
+from tcn_migrate.config.operators.replace import computed_in
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import UnsafeError, quoted
 
 
-def replace_lambdas(config: Json, custom_classes: frozenset[str] = frozenset()) -> tuple[Json, list[Repair]]:
-    """Replace every known Lambda of a model by operations; refuse any other.
+def replace_lambdas(
+    config: Json, custom_classes: frozenset[str] = frozenset(), keras_version: str | None = None
+) -> tuple[Json, list[Repair]]:
+    """Replace every Lambda of a model by operations, or refuse it.
 
     A Sequential model that holds one becomes a Functional one, for operations need a graph. A Lambda in a
     `TimeDistributed` acts one axis further on.
@@ -37,13 +44,14 @@ def replace_lambdas(config: Json, custom_classes: frozenset[str] = frozenset()) 
         custom_classes: names under which the user registered classes. A Lambda whose layer has such a name (with or
             without the package, as in "Custom>rescale") becomes a layer of that class: the user's own code, from the
             user's own module, in place of the file's.
+        keras_version: of the release that wrote the file, such as "2.3.0-tf"; None if the file does not say.
 
     Returns:
         The new config, and what was done, a `Repair` a layer. A repair named "lambda-loop-variable" is a doubt, not
         a change: see `_doubt_loop_variables`.
 
     Raises:
-        UnsafeError: a Lambda that is not known. Its code was not run.
+        UnsafeError: a Lambda that has no formula. Its code was not run.
 
     Since: keras-tcn 2.1.0 to 2.8.3, hand-made models of any Keras.
     Issue: keras-tcn #70 (`IndexError: tuple index out of range`), #78 (`tcn.tcn is not loaded, but a Lambda layer uses
@@ -54,18 +62,32 @@ def replace_lambdas(config: Json, custom_classes: frozenset[str] = frozenset()) 
     def change(model: Json, path: str) -> Json:
         layers = [_supplied(layer, custom_classes, path, repairs) for layer in model["config"]["layers"]]
         model = {**model, "config": {**model["config"], "layers": layers}}
-        known = {name_of(layer): recognised(layer, path) for layer in layers if _lambda_in(layer) is not None}
+        known = {
+            name_of(layer): formula_in(layer, path, keras_version) for layer in layers if _lambda_in(layer) is not None
+        }
         if not known:
             return model
         if is_sequential(model):
             model = _as_functional(model, path, repairs)
         repairs.extend(_repair(path + name, function) for name, function in known.items())
         repairs.extend(_doubt_loop_variables(model, known, path))
+        casts = _casts(model["config"]["layers"], path)
 
-        def build(drawing: Drawing, layer: Json, arguments: Sequence[Any], keywords: Json, name: str) -> list[Json]:
-            if len(arguments) != 1 or not is_tensor(arguments[0]):
-                raise _refusal(path + name, "is called on something else than one tensor")
-            return [_drawn(drawing, known[name], arguments[0], name)]
+        def build(drawing: Drawing, layer: Json, arguments: Sequence[Any], keywords: Json, name: str) -> Outputs:
+            given: Any = arguments[0] if len(arguments) == 1 else None
+            one = is_tensor(given)
+            if not one and not (isinstance(given, list) and given and all(map(is_tensor, given))):
+                raise _refusal(path + name, "is called on something else than tensors")
+            if not one and layer["class_name"] != "Lambda":
+                raise _refusal(path + name, "is called on several tensors in a TimeDistributed")
+            if isinstance(known[name].value, Argument) and not _of_separate_keras(keras_version):
+                return [given] if one else list(given)  # Keras 2 hands on the very input, with its mask
+            given = casts(drawing, layer, given) if one else [casts(drawing, layer, tensor) for tensor in given]
+            half_precision = computed_in(layer) == "float16"
+            try:
+                return drawn(drawing, known[name], given, name, half_precision=half_precision)
+            except Untranslatable as reason:
+                raise _refusal(path + name, f"cannot be translated: its code {reason}") from None
 
         return replace_layers(model, lambda layer: layer["name"] in known, build)
 
@@ -74,33 +96,70 @@ def replace_lambdas(config: Json, custom_classes: frozenset[str] = frozenset()) 
     return changed, repairs
 
 
-def recognised(layer: Json, path: str = "") -> Known:
-    """What a Lambda (or a Lambda in a TimeDistributed) computes; `UnsafeError` if that is not known."""
+def formula_in(layer: Json, path: str = "", keras_version: str | None = None) -> Formula:
+    """What a Lambda (or a Lambda in a TimeDistributed) computes; `UnsafeError` if it has no formula."""
     entry = _lambda_in(layer)
     if entry is None:
         raise ValueError("not a Lambda")
     name = path + name_of(layer)
     settings: Json = entry["config"]
     if settings.get("mask") is not None:
-        raise _refusal(name, "has a mask that is Python code")
+        raise _refusal(name, "has a mask that is Python code, or a constant")
     code, defaults, closure = _stored_function(settings, name)
     function = read_function(code)
     if function is None:
-        raise _refusal(name, "holds Python code that is not a known function")
-    known = recognise(function, defaults, closure, settings.get("arguments") or {})
-    if known is None:
-        raise _refusal(name, "holds Python code that is not a known function")
-    if layer is not entry:
-        known = _one_axis_further(known, name)
-    return known
+        raise _refusal(
+            name, "holds Python code that is no plain function of Python 3.5 to 3.13, or has another one in it"
+        )
+    arguments = settings.get("arguments")
+    arguments = arguments if isinstance(arguments, dict) else {}
+    try:
+        formula = formula_of(function, defaults, closure, arguments, tensors_equal=_compares_by_value(keras_version))
+        return formula if layer is entry else one_axis_further(formula)
+    except Unreadable as reason:
+        raise _refusal(name, f"cannot be translated: its code {reason}") from None
+    except Immovable as reason:
+        raise _refusal(name, str(reason)) from None
+
+
+def _compares_by_value(keras_version: str | None) -> bool:
+    """Whether `==` of tensors compares values: since TensorFlow 2. A Keras of its own also ran on TensorFlow 1."""
+    if keras_version is None or _of_separate_keras(keras_version):
+        return False
+    return not keras_version.startswith("2.2.")
+
+
+def _of_separate_keras(keras_version: str | None) -> bool:
+    """Whether Keras was a package of its own, before it was TensorFlow's."""
+    return re.fullmatch(r"[01]\..*|2\.[0-3]\.\d+", keras_version or "") is not None
+
+
+def _casts(layers: list[Json], path: str) -> Callable[[Drawing, Json, Json], Json]:
+    """What casts a Lambda's input to the type in which its layer computes, as Keras 2 does, where types are mixed."""
+    entries = {layer["name"]: layer for layer in layers}
+    mixed = {computed_in(layer) for layer in layers if isinstance(layer.get("config"), dict)} - {"None"}
+    mixed = {kind for kind in mixed if kind.startswith(("float", "bfloat"))}
+
+    def cast(drawing: Drawing, layer: Json, tensor: Json) -> Json:
+        kind = computed_in(layer)
+        if mixed <= {"float32"}:
+            return tensor
+        source = entries.get(history(tensor)[0], {})
+        if source.get("class_name") == "InputLayer" and "float" not in str(source["config"].get("dtype", "float32")):
+            return tensor
+        if source.get("class_name") in ("Argmax", "Argmin", "Argsort", "Cast", "Shape", "OneHot", "TopK"):
+            raise _refusal(path + layer["name"], "computes in another floating type than what feeds it may have")
+        return drawing.operation("core.Cast", tensor, name=f"{layer['name']}_cast", dtype=kind)
+
+    return cast
 
 
 def _refusal(name: str, reason: str) -> UnsafeError:
     layer = name.rsplit("/", 1)[-1]
     return UnsafeError(
         f"Lambda {quoted(name)} {reason}. Python code out of a file is never run",
-        hint="Known are keras-tcn's channel_normalization and functions that only index, such as x[:, -1, :]. For "
-        "anything else write the computation as a layer class of your own, registered by "
+        hint="docs/anymodel.md has the functions that are translated. For anything else write the computation as a "
+        "layer class of your own, registered by "
         f"@keras.saving.register_keras_serializable(name={quoted(layer)}), and give its module: "
         "--custom-objects package.module",
     )
@@ -147,39 +206,21 @@ def _plain_list(values: Any) -> list[Any]:
     return list(values) if isinstance(values, list) else []
 
 
-def _one_axis_further(known: Known, name: str) -> Known:
-    """What a TimeDistributed makes of it: each time step is a batch of its own, so every axis moves up by one."""
-    if isinstance(known, ChannelNormalization):
-        return ChannelNormalization(known.axis + 1)
-    if known.key[0] is ...:
-        return known
-    if known.key[0] != slice(None):
-        raise _refusal(name, "takes single samples out of a batch")
-    return Indexing((slice(None), *known.key), known.from_closure)
+def _repair(layer: str, formula: Formula) -> Repair:
+    taken = ", ".join(f"{alias} for {module}" for alias, module in formula.aliases)
+    ending = "; its code was not run" + (f", and {taken} is assumed" if taken else "")
+    name, what = "lambda", formula.text
+    if what in _CHANNEL_NORMALIZATION:
+        name, what = "lambda-channel-normalization", f"{what}, keras-tcn's channel_normalization"
+    elif isinstance(formula.value, Index) and isinstance(formula.value.of, Argument):
+        name = "lambda-indexing"
+    if formula.draws_noise:
+        ending += "; it draws random numbers in each prediction, which are others than the old library's"
+    return Repair(layer, name, f"Lambda replaced by operations: {what}{ending}")
 
 
-def _drawn(drawing: Drawing, known: Known, x: Json, name: str) -> Json:
-    if isinstance(known, Indexing):
-        return sliced(drawing, x, known.key, name)
-    absolute = drawing.operation("numpy.Absolute", x, name=f"{name}_absolute")
-    largest = drawing.operation("numpy.Max", absolute, name=f"{name}_max", axis=known.axis, keepdims=True, initial=None)
-    divisor = drawing.operation("numpy.Add", largest, 1e-05, name=f"{name}_add")
-    return drawing.operation("numpy.TrueDivide", x, divisor, name=name)
-
-
-def _repair(layer: str, known: Known) -> Repair:
-    if isinstance(known, ChannelNormalization):
-        what = f"x / (max(abs(x), axis={known.axis}) + 1e-5), keras-tcn's channel_normalization"
-        return Repair(layer, "lambda-channel-normalization", f"Lambda replaced by operations: {what}")
-    formula = f"x[{', '.join(_spelt(element) for element in known.key)}]"
-    return Repair(layer, "lambda-indexing", f"Lambda replaced by operations: {formula}; its code was not run")
-
-
-def _spelt(element: Any) -> str:
-    if isinstance(element, slice):
-        start, stop, step = ("" if part is None else str(part) for part in (element.start, element.stop, element.step))
-        return f"{start}:{stop}" + (f":{step}" if step else "")
-    return "..." if element is ... else str(element)
+_CHANNEL_NORMALIZATION = tuple(f"x / (K.max(K.abs(x), {axis}keepdims=True) + 1e-05)" for axis in ("2, ", "axis=3, "))
+"""Of keras-tcn 2.1 to 2.3.6, also in a TimeDistributed."""
 
 
 def _as_functional(sequential: Json, path: str, repairs: list[Repair]) -> Json:
@@ -192,8 +233,8 @@ def _as_functional(sequential: Json, path: str, repairs: list[Repair]) -> Json:
     return functional
 
 
-def _doubt_loop_variables(model: Json, known: Mapping[str, Known], path: str) -> list[Repair]:
-    """Doubt slices with a number out of a closure, if two of them take the same of the same tensor.
+def _doubt_loop_variables(model: Json, known: Mapping[str, Formula], path: str) -> list[Repair]:
+    """Doubt formulas with a value out of a closure, if two Lambdas compute the same of the same tensor.
 
     `for i in range(n): outputs.append(Lambda(lambda x: x[:, i])(x))` stores the loop's last `i` in every Lambda: a
     closure holds the variable, not its value. Nobody takes the same slice of a tensor twice on purpose.
@@ -204,15 +245,14 @@ def _doubt_loop_variables(model: Json, known: Mapping[str, Known], path: str) ->
     doubts = []
     for layer in model["config"]["layers"]:
         function = known.get(layer["name"])
-        if not isinstance(function, Indexing) or not function.from_closure:
+        if function is None or not function.from_closure:
             continue
         for node in layer["inbound_nodes"]:
-            place = (repr(function.key), repr(node["args"]))
+            place = (function.text, repr(node["args"]))
             if first.setdefault(place, layer["name"]) != layer["name"]:
-                formula = ", ".join(_spelt(element) for element in function.key)
                 sentence = (
-                    f"takes the same slice [{formula}] as {quoted(first[place])}, with a number out of a closure: if "
-                    "both were made in a loop, the file holds the loop's last number in each (keras #13697), and the "
+                    f"computes the same, {function.text}, as {quoted(first[place])}, with a value out of a closure: if "
+                    "both were made in a loop, the file holds the loop's last value in each (keras #13697), and the "
                     "model may have been trained with others"
                 )
                 doubts.append(Repair(path + layer["name"], "lambda-loop-variable", sentence))

@@ -121,6 +121,9 @@ for _name, _kind in _BINARY.items():
 for _name, (_kind, _settings) in _REDUCTIONS.items():
     ARITHMETIC[_name] = Function(("input_tensor", "axis", "keepdims"), _reduction(_kind, _settings))
 
+ELEMENTWISE = frozenset(_UNARY) | frozenset(_BINARY)
+"""Names of functions that compute each element of their result from one element of each argument."""
+
 
 # ---- arithmetic of several operations
 
@@ -320,6 +323,20 @@ def _matmul(call: Call) -> Json:
             factor = call.step("numpy.Swapaxes", factor, axis1=-1, axis2=-2)
         factors.append(factor)
     return call.last("numpy.Matmul", *factors)
+
+
+@_function("matvec", "a b transpose_a adjoint_a a_is_sparse b_is_sparse")
+def _matvec(call: Call) -> Json:
+    matrix, vector = call.tensor("a"), call.values.get("b")
+    if call.flag("transpose_a") or call.flag("adjoint_a"):
+        matrix = call.step("numpy.Swapaxes", matrix, axis1=-1, axis2=-2)
+    if isinstance(vector, list):
+        if not all(isinstance(one, int | float) for one in vector):
+            raise Untranslatable("its vectors stand in the file, and are several")
+        column = call.operand([[one] for one in vector])
+    else:
+        column = call.step("numpy.ExpandDims", call.tensor("b"), axis=-1)
+    return call.last("numpy.Squeeze", call.step("numpy.Matmul", matrix, column), axis=-1)
 
 
 @_function("tensordot", "a b axes")

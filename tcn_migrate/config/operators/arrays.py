@@ -78,7 +78,7 @@ def _ones_like(call: Call) -> Json:
 def _fill(call: Call) -> Json:
     """Of `tf.ones_like(x)` in TensorFlow 1.15 to 2.3: a tensor of x's shape."""
     sizes = call.values.get("dims")
-    if not isinstance(sizes, Sizes) or sizes.of is None:
+    if not isinstance(sizes, Sizes) or sizes.of is None or sizes.first:
         raise Untranslatable("its shape is known only when the model runs")
     return call.last("numpy.FullLike", sizes.of, call.number("value", 0))
 
@@ -262,58 +262,6 @@ def _band_part(call: Call) -> Json:
     return call.last("numpy.Copy", x)
 
 
-@_function("conv1d conv1d_v2", "input filters stride padding data_format dilations use_cudnn_on_gpu")
-def _conv1d(call: Call) -> Json:
-    return _convolution(call, "stride", 1)
-
-
-@_function("conv2d conv2d_v2", "input filters strides padding data_format dilations use_cudnn_on_gpu")
-def _conv2d(call: Call) -> Json:
-    return _convolution(call, "strides", 2)
-
-
-def _convolution(call: Call, stride: str, rank: int) -> Json:
-    """Strides and dilation rates are one number, one for each axis between batch and channels, or for all axes."""
-    call.only("data_format", "NWC", "NHWC")
-    call.only("padding", "VALID", "SAME")
-    if not call.given("padding"):
-        raise Untranslatable("its padding is not in the file")
-    extents = []
-    for name in (stride, "dilations"):
-        sizes = call.wholes(name) if call.given(name) else [1]
-        if len(sizes) == rank + 2 and {sizes[0], sizes[-1]} == {1}:
-            sizes = sizes[1:-1]
-        if len(sizes) not in (1, rank) or min(sizes) < 1:
-            raise Untranslatable(f"its argument {name} is not known")
-        extents.append(sizes * rank if len(sizes) == 1 else sizes)
-    settings: Json = {"strides": extents[0], "padding": str(call.values["padding"]).lower()}
-    settings |= {"data_format": "channels_last", "dilation_rate": extents[1]}
-    return call.last("nn.Conv", call.tensor("input"), call.tensor("filters"), **settings)
-
-
-@_function("avg_pool1d", "input ksize strides padding data_format")
-def _avg_pool(call: Call) -> Json:
-    return _pool(call, "nn.AveragePool")
-
-
-@_function("max_pool1d", "input ksize strides padding data_format")
-def _max_pool(call: Call) -> Json:
-    return _pool(call, "nn.MaxPool")
-
-
-def _pool(call: Call, kind: str) -> Json:
-    """Sizes are of the axes between batch and channels, or of all of them."""
-    call.only("data_format", "NWC", "NHWC")
-    call.only("padding", "VALID", "SAME")
-    size, strides = call.wholes("ksize"), call.wholes("strides")
-    inner = [sizes[1:-1] if len(sizes) > 2 else sizes for sizes in (size, strides)]
-    if any(len(sizes) > 2 and {sizes[0], sizes[-1]} != {1} for sizes in (size, strides)) or not call.given("padding"):
-        raise Untranslatable("it pools over the batch or over channels")
-    padding = str(call.values["padding"]).lower()
-    x = call.tensor("input")
-    return call.last(kind, x, pool_size=inner[0], strides=inner[1], padding=padding, data_format="channels_last")
-
-
 # ---- indexing
 
 
@@ -344,7 +292,7 @@ def _taken(call: Call, x: Any, key: list[Any]) -> Any:
         if len(key) == 1 and is_whole(key[0]) and key[0] >= 0:
             return x[key[0]]
         if len(key) == 1 and isinstance(key[0], slice) and key[0].step in (None, 1) and (key[0].start or 0) >= 0:
-            return [Sizes(x.first + (key[0].start or 0))]
+            return [Sizes(x.first + (key[0].start or 0), x.of)]
     return sliced(call.drawing, call.operand(x), key, call.name)
 
 

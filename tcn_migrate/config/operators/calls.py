@@ -19,9 +19,10 @@ class Untranslatable(Exception):
 
 @dataclass(frozen=True)
 class Size:
-    """The length of a tensor's axis, which is known only when the model runs."""
+    """The length of an axis of the tensor `of`, which is known only when the model runs."""
 
     axis: int
+    of: Json | None = None
 
 
 class Sizes:
@@ -31,7 +32,7 @@ class Sizes:
         self.first, self.of = first, of
 
     def __getitem__(self, index: int) -> Size:
-        return Size(self.first + index)
+        return Size(self.first + index, self.of)
 
 
 class Several:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from tcn_migrate.config.operators.arithmetic import ARITHMETIC
 from tcn_migrate.config.operators.arrays import ARRAYS
 from tcn_migrate.config.operators.calls import Function
+from tcn_migrate.config.operators.images import IMAGES
 
-FUNCTIONS: dict[str, Function] = ARITHMETIC | ARRAYS
+FUNCTIONS: dict[str, Function] = ARITHMETIC | ARRAYS | IMAGES
 
 ALIASES = {
     "arg_max": "argmax",

@@ -103,6 +103,8 @@ _REDUCTIONS = {
 
 _MATMUL = {"transpose_a": "transpose_a", "transpose_b": "transpose_b", "adj_x": "adjoint_a", "adj_y": "adjoint_b"}
 _POOL = {name: name for name in ("ksize", "strides", "padding", "data_format")}
+_CONVOLUTION = {name: name for name in ("strides", "padding", "data_format", "dilations")}
+_NORM = {name: name for name in ("epsilon", "data_format", "is_training")}
 _MASKS = ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")
 
 NODES: dict[str, Node] = {
@@ -117,23 +119,32 @@ NODES: dict[str, Node] = {
     "ArgMax": Node("argmax", ("input", "axis")),
     "ArgMin": Node("argmin", ("input", "axis")),
     "Atan2": Node("atan2", ("y", "x")),
-    "AvgPool": Node("avg_pool1d", ("input",), _POOL),
+    "AvgPool": Node("avg_pool", ("input",), _POOL),
+    "AvgPool3D": Node("avg_pool3d", ("input",), _POOL),
     "BiasAdd": Node("bias_add", ("value", "bias"), {"data_format": "data_format"}),
     "BroadcastTo": Node("broadcast_to", ("input", "shape")),
     "Cast": Node("cast", ("x",), {"DstT": "dtype"}),
     "ConcatV2": Node("concat", ("*values", "axis")),
+    "Conv2D": Node("conv2d", ("input", "filters"), _CONVOLUTION),
+    "Conv3D": Node("conv3d", ("input", "filters"), _CONVOLUTION),
     "Cumprod": Node("cumprod", ("x", "axis"), {"exclusive": "exclusive", "reverse": "reverse"}),
     "Cumsum": Node("cumsum", ("x", "axis"), {"exclusive": "exclusive", "reverse": "reverse"}),
+    "DepthwiseConv2dNative": Node("depthwise_conv2d", ("input", "filters"), _CONVOLUTION),
     "Einsum": Node("einsum", ("*inputs",), {"equation": "equation"}),
     "Elu": Node("elu", ("features",)),
     "ExpandDims": Node("expand_dims", ("input", "axis")),
     "Fill": Node("fill", ("dims", "value")),
+    **{
+        f"FusedBatchNorm{version}": Node("fused_batch_norm", ("x", "scale", "offset", "mean", "variance"), _NORM)
+        for version in ("", "V2", "V3")
+    },
     "GatherV2": Node("gather", ("params", "indices", "axis"), {"batch_dims": "batch_dims"}),
     "Identity": Node("identity", ("input",)),
     "LeakyRelu": Node("leaky_relu", ("features",), {"alpha": "alpha"}),
     "LogSoftmax": Node("log_softmax", ("logits",)),
     "MatrixBandPart": Node("band_part", ("input", "num_lower", "num_upper")),
-    "MaxPool": Node("max_pool1d", ("input",), _POOL),
+    "MaxPool": Node("max_pool", ("input",), _POOL),
+    "MaxPool3D": Node("max_pool3d", ("input",), _POOL),
     "MirrorPad": Node("pad", ("tensor", "paddings"), {"mode": "mode"}),
     "OneHot": Node("one_hot", ("indices", "depth", "on_value", "off_value"), {"axis": "axis"}),
     "OnesLike": Node("ones_like", ("input",)),

@@ -15,6 +15,7 @@ from typing import Any
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.graph.drawing import Drawing
 from tcn_migrate.config.graph.rewrite import Outputs, every_model, is_functional, replace_layers
+from tcn_migrate.config.operators.backend import BACKEND
 from tcn_migrate.config.operators.calls import Call, Untranslatable, outputs_of
 from tcn_migrate.config.operators.functions import ALIASES, FUNCTIONS
 from tcn_migrate.config.operators.nodes import NODES, Node
@@ -23,8 +24,8 @@ from tcn_migrate.errors import UnknownLayerError, quoted
 
 OPERATORS = frozenset({"TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"})
 
-_MODULES = ("compat.v1.", "compat.v2.", "__operators__.", "keras.backend.", "math.", "nn.", "linalg.")
-_FORMER_PARAMETERS = {
+_MODULES = ("compat.v1.", "compat.v2.", "__operators__.", "math.", "nn.", "linalg.")
+FORMER_PARAMETERS = {
     "dim": "axis",
     "dimension": "axis",
     "reduction_indices": "axis",
@@ -94,29 +95,38 @@ def stored_function(layer: Json) -> str:
 
 def _of_function(drawing: Drawing, layer: Json, arguments: Sequence[Any], keywords: Json, name: str) -> Outputs:
     function_name = stored_function(layer)
-    for module in _MODULES:
-        function_name = function_name.removeprefix(module)
-    function = FUNCTIONS.get(ALIASES.get(function_name, function_name))
+    of_backend = function_name.removeprefix("keras.backend.")
+    if of_backend != function_name:
+        function = BACKEND.get(of_backend)
+    else:
+        for module in _MODULES:
+            function_name = function_name.removeprefix(module)
+        function = FUNCTIONS.get(ALIASES.get(function_name, function_name))
     if function is None:
         raise Untranslatable("it has no counterpart that is known")
     if len(arguments) > len(function.parameters):
         raise Untranslatable("it is called with more arguments than it has")
     values: Json = dict(zip(function.parameters, arguments, strict=False))
     for key, value in keywords.items():
-        parameter = key if key in function.parameters else _FORMER_PARAMETERS.get(key, key)
+        parameter = key if key in function.parameters else FORMER_PARAMETERS.get(key, key)
         if value is None or key == "name":
             continue
         if parameter not in function.parameters and value is not False:
             raise Untranslatable(f"its argument {quoted(key)} is not known")
         values[parameter] = value
-    return outputs_of(function, Call(drawing, name, values, half_precision=_in_half_precision(layer)))
+    return outputs_of(function, Call(drawing, name, values, half_precision=in_half_precision(layer)))
 
 
-def _in_half_precision(layer: Json) -> bool:
+def in_half_precision(layer: Json) -> bool:
+    return computed_in(layer) == "float16"
+
+
+def computed_in(layer: Json) -> str:
+    """The type in which a layer computes, to which Keras 2 casts its inputs of other floating types."""
     policy = layer["config"].get("dtype")
     if isinstance(policy, dict) and isinstance(policy.get("config"), dict):
         policy = policy["config"].get("name")
-    return policy in ("mixed_float16", "float16")
+    return str(policy).removeprefix("mixed_") if isinstance(policy, str) else "float32"
 
 
 def _node_definition(layer: Json) -> Json | None:
@@ -156,7 +166,7 @@ def _of_node(drawing: Drawing, layer: Json, arguments: Sequence[Any], name: str)
         raise Untranslatable("it has more inputs than its graph node says")
     attributes = definition.get("attr")
     values = _named(node, inputs) | _attributes(node, attributes if isinstance(attributes, dict) else {})
-    return outputs_of(FUNCTIONS[node.function], Call(drawing, name, values, half_precision=_in_half_precision(layer)))
+    return outputs_of(FUNCTIONS[node.function], Call(drawing, name, values, half_precision=in_half_precision(layer)))
 
 
 def _named(node: Node, inputs: list[Any]) -> Json:
