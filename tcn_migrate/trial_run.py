@@ -36,7 +36,7 @@ def run_once(model: Any) -> tuple[Shape, ...]:
     """
     failure: Exception | None = None
     inputs: list[Any] = []
-    for inputs in _drawn(model):
+    for inputs in drawn(model):
         try:
             model(_as_taken(model, inputs), training=False)
             return tuple(tuple(np.shape(one)) for one in inputs)
@@ -61,7 +61,7 @@ def _as_taken(model: Any, inputs: Sequence[Any]) -> Any:
     return list(inputs) if len(inputs) > 1 else inputs[0]
 
 
-def _drawn(model: Any) -> Iterator[list[Any]]:
+def drawn(model: Any) -> Iterator[list[Any]]:
     """Inputs for each open length that is tried; once if no length is open."""
     rng = np.random.default_rng(0)
     looked_up = min((layer.input_dim for layer in _embeddings(model)), default=None)

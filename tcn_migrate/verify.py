@@ -27,6 +27,8 @@ from tcn_migrate.inputs import modules_of
 from tcn_migrate.moves import Plan
 from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, spoken
+from tcn_migrate.serving_check import compare_with_serving_graph
+from tcn_migrate.serving_graph.compare import Agreement
 from tcn_migrate.tcn.forward import forward
 from tcn_migrate.tcn.reading import TCNReading
 from tcn_migrate.trial_run import run_once
@@ -52,6 +54,7 @@ class Evidence:
         tcn_differences: the largest difference of each TCN's output from the forward pass, as a fraction of the
             output's standard deviation.
         run_on: the shapes of the inputs on which the whole model was run once.
+        serving_graph: how the new model agrees with the serving graph of a SavedModel, or None for other sources.
     """
 
     variables: int
@@ -59,6 +62,7 @@ class Evidence:
     recomputed: int
     tcn_differences: Mapping[Address, float]
     run_on: tuple[tuple[int, ...], ...] = ()
+    serving_graph: Agreement | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -67,6 +71,7 @@ class Evidence:
             "recomputed": self.recomputed,
             "tcn_differences": {"/".join(a): d for a, d in self.tcn_differences.items()},
             "run_on": [list(shape) for shape in self.run_on],
+            "serving_graph": None if self.serving_graph is None else self.serving_graph.as_json(),
         }
 
 
@@ -187,8 +192,9 @@ def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = No
     with quiet():
         differences = {address: compare_tcn(model, reading, plan) for address, reading in plan.tcns.items()}
         run_on = run_once(model)
+        serving = compare_with_serving_graph(model, plan)
         compile_model(model, plan)
-    return Evidence(exact + recomputed, exact, recomputed, differences, run_on), model
+    return Evidence(exact + recomputed, exact, recomputed, differences, run_on, serving), model
 
 
 def compile_model(model: Any, plan: Plan) -> None:

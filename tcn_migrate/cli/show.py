@@ -162,6 +162,9 @@ def migrated(outcome: Any) -> None:
             text += f"; TCN outputs agree to {worst:.1g} standard deviations"
         text += "; the whole model was run once"
         line(text, fg="green")
+        if evidence.serving_graph is not None:
+            whole = evidence.serving_graph.not_compared is None and evidence.serving_graph.expected is None
+            line(f"  {evidence.serving_graph.sentence}", fg="green" if whole else "yellow")
     if outcome.agreement is not None:
         line(f"  {outcome.agreement}", fg="green")
     line(f"wrote {quoted(outcome.output, 200)[1:-1]}", bold=True)

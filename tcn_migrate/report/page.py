@@ -138,6 +138,8 @@ def migrated(outcome: Outcome) -> Document:
                 "or recovered."
             )
         proof.append("The whole model was run once, on drawn inputs.")
+        if evidence.serving_graph is not None:
+            proof.append(f"{evidence.serving_graph.sentence[0].upper()}{evidence.serving_graph.sentence[1:]}.")
         differences = [(spoken(a), f"{value:.2g}") for a, value in evidence.tcn_differences.items()]
     if recovery is not None and recovery.held_back is not None:
         proof.append(f"Predictions held back from the fit differ by {recovery.held_back:.1e} standard deviations.")

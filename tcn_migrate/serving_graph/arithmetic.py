@@ -46,7 +46,7 @@ _SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), without overflow."""
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, small) / (1 + small)
+    return np.asarray(np.where(x >= 0, 1, small) / (1 + small))
 
 
 def _elu(x: Array) -> Array:
@@ -62,7 +62,7 @@ def _no_nan(x: Array, y: Array) -> Array:
 
 
 def _truncated_quotient(x: Array, y: Array) -> Array:
-    return (np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y))).astype(x.dtype)
+    return np.asarray(np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y)), x.dtype)
 
 
 def _leaky(run: Runner, node: Node, x: Value) -> Array:
@@ -163,7 +163,7 @@ def _matmul(run: Runner, node: Node, x: Value, y: Value) -> Array:
     shape = (*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), a.shape[-2], b.shape[-1])
     run.budget.room(shape, node.name)
     run.budget.multiply(math.prod(shape) * a.shape[-1], node.name)
-    return np.matmul(a, b)
+    return np.asarray(np.matmul(a, b))
 
 
 def _einsum(run: Runner, node: Node, *operands: Value) -> Array:
@@ -179,7 +179,7 @@ def _einsum(run: Runner, node: Node, *operands: Value) -> Array:
     for term, got in zip(terms, arrays, strict=True):
         before, dots, after = term.partition("...")
         labels = before + after
-        if not dots and len(labels) != got.ndim or len(labels) > got.ndim:
+        if (not dots and len(labels) != got.ndim) or len(labels) > got.ndim:
             raise node.odd("equation")
         named = got.shape[: len(before)] + got.shape[got.ndim - len(after) :]
         sizes.update(zip(labels, named, strict=True))
@@ -210,105 +210,99 @@ def _top(run: Runner, node: Node, x: Value, k: Value) -> dict[str, Value | list[
     return {"values": np.take_along_axis(got, order, -1), "indices": order.astype(np.int32)}
 
 
+_ONE: Mapping[str, Callable[[Array], Any]] = {
+    "Abs": np.abs,
+    "Acos": np.arccos,
+    "Acosh": np.arccosh,
+    "Asin": np.arcsin,
+    "Asinh": np.arcsinh,
+    "Atan": np.arctan,
+    "Atanh": np.arctanh,
+    "Ceil": np.ceil,
+    "Cos": np.cos,
+    "Cosh": np.cosh,
+    "Elu": _elu,
+    "Erf": lambda x: np.asarray(_erf(x), x.dtype),
+    "Erfc": lambda x: np.asarray(_erfc(x), x.dtype),
+    "Exp": np.exp,
+    "Expm1": np.expm1,
+    "Floor": np.floor,
+    "Inv": lambda x: 1 / x,
+    "IsFinite": np.isfinite,
+    "IsInf": np.isinf,
+    "IsNan": np.isnan,
+    "Log": np.log,
+    "Log1p": np.log1p,
+    "LogSoftmax": _log_softmax,
+    "LogicalNot": np.logical_not,
+    "Neg": np.negative,
+    "OnesLike": np.ones_like,
+    "Reciprocal": lambda x: 1 / x,
+    "Relu": lambda x: np.maximum(x, 0),
+    "Relu6": lambda x: np.clip(x, 0, 6),
+    "Rint": np.rint,
+    "Round": np.rint,
+    "Rsqrt": lambda x: 1 / np.sqrt(x),
+    "Selu": lambda x: _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+    "Sigmoid": sigmoid,
+    "Sign": np.sign,
+    "Sin": np.sin,
+    "Sinh": np.sinh,
+    "Softmax": softmax,
+    "Softplus": _softplus,
+    "Softsign": lambda x: x / (1 + np.abs(x)),
+    "Sqrt": np.sqrt,
+    "Square": np.square,
+    "Tan": np.tan,
+    "Tanh": np.tanh,
+    "ZerosLike": np.zeros_like,
+}
+_TWO: Mapping[str, Callable[[Array, Array], Any]] = {
+    "Add": np.add,
+    "AddV2": np.add,
+    "Atan2": np.arctan2,
+    "BitwiseAnd": np.bitwise_and,
+    "BitwiseOr": np.bitwise_or,
+    "BitwiseXor": np.bitwise_xor,
+    "Div": lambda x, y: x / y if x.dtype.kind == "f" else _truncated_quotient(x, y),
+    "DivNoNan": _no_nan,
+    "Equal": np.equal,
+    "FloorDiv": np.floor_divide,
+    "FloorMod": np.mod,
+    "Greater": np.greater,
+    "GreaterEqual": np.greater_equal,
+    "Less": np.less,
+    "LessEqual": np.less_equal,
+    "LogicalAnd": np.logical_and,
+    "LogicalOr": np.logical_or,
+    "Maximum": np.maximum,
+    "Minimum": np.minimum,
+    "Mod": np.fmod,
+    "Mul": np.multiply,
+    "MulNoNan": lambda x, y: np.where(y == 0, 0, x * y).astype(x.dtype),
+    "NotEqual": np.not_equal,
+    "Pow": np.power,
+    "RealDiv": np.divide,
+    "SquaredDifference": lambda x, y: np.square(x - y),
+    "Sub": np.subtract,
+    "TruncateDiv": _truncated_quotient,
+    "TruncateMod": np.fmod,
+    "Xdivy": lambda x, y: np.where(x == 0, 0, x / np.where(x == 0, 1, y)).astype(x.dtype),
+    "Xlogy": lambda x, y: np.where(x == 0, 0, x * np.log(np.where(x == 0, 1, y))).astype(x.dtype),
+}
+_REDUCTIONS: Mapping[str, Callable[..., Any]] = {
+    "All": np.all,
+    "Any": np.any,
+    "Max": np.max,
+    "Mean": np.mean,
+    "Min": np.min,
+    "Prod": np.prod,
+    "Sum": np.sum,
+}
 ARITHMETIC: Mapping[str, Operation] = {
-    **{
-        name: _of_one(function)
-        for name, function in {
-            "Abs": np.abs,
-            "Acos": np.arccos,
-            "Acosh": np.arccosh,
-            "Asin": np.arcsin,
-            "Asinh": np.arcsinh,
-            "Atan": np.arctan,
-            "Atanh": np.arctanh,
-            "Ceil": np.ceil,
-            "Cos": np.cos,
-            "Cosh": np.cosh,
-            "Elu": _elu,
-            "Erf": lambda x: _erf(x).astype(x.dtype),
-            "Erfc": lambda x: _erfc(x).astype(x.dtype),
-            "Exp": np.exp,
-            "Expm1": np.expm1,
-            "Floor": np.floor,
-            "Inv": lambda x: 1 / x,
-            "IsFinite": np.isfinite,
-            "IsInf": np.isinf,
-            "IsNan": np.isnan,
-            "Log": np.log,
-            "Log1p": np.log1p,
-            "LogSoftmax": _log_softmax,
-            "LogicalNot": np.logical_not,
-            "Neg": np.negative,
-            "OnesLike": np.ones_like,
-            "Reciprocal": lambda x: 1 / x,
-            "Relu": lambda x: np.maximum(x, 0),
-            "Relu6": lambda x: np.clip(x, 0, 6),
-            "Rint": np.rint,
-            "Round": np.rint,
-            "Rsqrt": lambda x: 1 / np.sqrt(x),
-            "Selu": lambda x: _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
-            "Sigmoid": sigmoid,
-            "Sign": np.sign,
-            "Sin": np.sin,
-            "Sinh": np.sinh,
-            "Softmax": softmax,
-            "Softplus": _softplus,
-            "Softsign": lambda x: x / (1 + np.abs(x)),
-            "Sqrt": np.sqrt,
-            "Square": np.square,
-            "Tan": np.tan,
-            "Tanh": np.tanh,
-            "ZerosLike": np.zeros_like,
-        }.items()
-    },
-    **{
-        name: _of_two(function)
-        for name, function in {
-            "Add": np.add,
-            "AddV2": np.add,
-            "Atan2": np.arctan2,
-            "BitwiseAnd": np.bitwise_and,
-            "BitwiseOr": np.bitwise_or,
-            "BitwiseXor": np.bitwise_xor,
-            "Div": lambda x, y: x / y if x.dtype.kind == "f" else _truncated_quotient(x, y),
-            "DivNoNan": _no_nan,
-            "Equal": np.equal,
-            "FloorDiv": np.floor_divide,
-            "FloorMod": np.mod,
-            "Greater": np.greater,
-            "GreaterEqual": np.greater_equal,
-            "Less": np.less,
-            "LessEqual": np.less_equal,
-            "LogicalAnd": np.logical_and,
-            "LogicalOr": np.logical_or,
-            "Maximum": np.maximum,
-            "Minimum": np.minimum,
-            "Mod": np.fmod,
-            "Mul": np.multiply,
-            "MulNoNan": lambda x, y: np.where(y == 0, 0, x * y).astype(x.dtype),
-            "NotEqual": np.not_equal,
-            "Pow": np.power,
-            "RealDiv": np.divide,
-            "SquaredDifference": lambda x, y: np.square(x - y),
-            "Sub": np.subtract,
-            "TruncateDiv": _truncated_quotient,
-            "TruncateMod": np.fmod,
-            "Xdivy": lambda x, y: np.where(x == 0, 0, x / np.where(x == 0, 1, y)).astype(x.dtype),
-            "Xlogy": lambda x, y: np.where(x == 0, 0, x * np.log(np.where(x == 0, 1, y))).astype(x.dtype),
-        }.items()
-    },
-    **{
-        name: _reduction(function)
-        for name, function in {
-            "All": np.all,
-            "Any": np.any,
-            "Max": np.max,
-            "Mean": np.mean,
-            "Min": np.min,
-            "Prod": np.prod,
-            "Sum": np.sum,
-        }.items()
-    },
+    **{name: _of_one(function) for name, function in _ONE.items()},
+    **{name: _of_two(function) for name, function in _TWO.items()},
+    **{name: _reduction(function) for name, function in _REDUCTIONS.items()},
     "AddN": _add_many,
     "ApproximateEqual": _approximately,
     "ArgMax": _position(np.argmax),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -117,9 +117,7 @@ class Interpreter:
                 f"operation {quoted(step.node.op)} with inputs that it does not take ({type(error).__name__})",
                 node=step.node.name,
             ) from None
-        if self.single:
-            return _in_single(result)
-        return result
+        return cast(Result, _in_single(result)) if self.single else result
 
     def _order(self, name: str) -> Order:
         if name not in self._orders:
@@ -130,12 +128,11 @@ class Interpreter:
         return self._orders[name]
 
     def _operation(self, node: Node) -> Operation:
-        known = OPERATIONS.get(node.op)
-        if known is not None:
-            return known
+        if node.op in OPERATIONS:
+            return OPERATIONS[node.op]
         if node.op in self.messages:
             return _named_function
-        raise NotInterpreted(f"operation {quoted(node.op)}", node=node.name)
+        raise NotInterpreted(f"unknown operation {quoted(node.op)}", node=node.name)
 
 
 def in_order(function: Function, operation: Callable[[Node], Operation]) -> Order:
@@ -159,9 +156,9 @@ def in_order(function: Function, operation: Callable[[Node], Operation]) -> Orde
         if name in place:
             waiting.pop()
             continue
-        node = function.nodes.get(name)
-        if node is None:
+        if name not in function.nodes:
             raise NotInterpreted(f"an edge from {quoted(name)}, which is no node of {quoted(function.name)}")
+        node = function.nodes[name]
         needed = [source for source, _, _ in map(_source, node.inputs) if source not in place]
         if needed:
             if name in open_nodes:
@@ -228,7 +225,7 @@ def _in_single(result: Result) -> Any:
     return [_in_single(value) for value in result] if isinstance(result, list) else result
 
 
-# --- calls, branches and loops ------------------------------------------------------------------------------------------
+# --- calls, branches and loops --------------------------------------------------------------------------------
 def _call(run: Runner, node: Node, *arguments: Value) -> list[Value]:
     return run.call(node.function("f"), list(arguments), node)
 
@@ -239,7 +236,7 @@ def _named_function(run: Runner, node: Node, *arguments: Value) -> list[Value]:
 
 
 def _truth(value: Value, node: Node) -> bool:
-    """functional_ops.cc, If: a scalar that is not a bool is true if it is not 0; any other tensor if it is not empty."""
+    """functional_ops.cc, If: a scalar that is no bool is true if it is not 0; any other tensor if it is not empty."""
     got = array(value, node)
     return bool(got.reshape(())[()]) if got.ndim == 0 else got.size > 0
 
@@ -286,7 +283,16 @@ FLOW: Mapping[str, Operation] = {
 OPERATIONS: Mapping[str, Operation] = {**ARITHMETIC, **SHAPES, **NEURAL, **TABLES, **FLOW}
 """What every operation computes. One that is not here is not interpreted."""
 WRITES = frozenset(
-    "AssignVariableOp AssignAddVariableOp AssignSubVariableOp ResourceScatterAdd ResourceScatterSub "
-    "ResourceScatterUpdate ResourceScatterNdUpdate ResourceScatterNdAdd ResourceStridedSliceAssign".split()
+    {
+        "AssignAddVariableOp",
+        "AssignSubVariableOp",
+        "AssignVariableOp",
+        "ResourceScatterAdd",
+        "ResourceScatterNdAdd",
+        "ResourceScatterNdUpdate",
+        "ResourceScatterSub",
+        "ResourceScatterUpdate",
+        "ResourceStridedSliceAssign",
+    }
 )
 """Operations that change a variable, as stateful recurrent layers do."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tcn_migrate.errors import quoted
+from tcn_migrate.errors import MigrationError, quoted
 
 LARGEST_TENSOR = 1 << 24
 """Values of one tensor: 128 MiB in float64. The kernels of VGG16's dense layers have more, and are refused here."""
@@ -32,13 +32,15 @@ DEEPEST_CALL = 32
 these; none calls itself."""
 
 
-class NotInterpreted(Exception):
+class NotInterpreted(MigrationError):
     """The graph cannot be interpreted, or not within the bounds. It says nothing about the model.
 
     Args:
-        what: an operation, a value or a bound, as words that follow "not interpreted: ".
+        what: what it has: an operation, a value, or more of something than a bound allows.
         node: the name of the node, out of the file.
     """
+
+    kind = "graph"
 
     def __init__(self, what: str, *, node: str | None = None) -> None:
         super().__init__(what if node is None else f"{what} at node {quoted(node)}")

@@ -219,7 +219,7 @@ def _items(number: int, value: int | memoryview) -> Iterator[Any]:
         yield parse_shape(value)
     elif number == 8 and isinstance(value, memoryview):
         yield TensorProto(value)
-    elif number == 10 and isinstance(value, memoryview) or number == 9 and isinstance(value, memoryview):
+    elif (number == 10 and isinstance(value, memoryview)) or (number == 9 and isinstance(value, memoryview)):
         yield text(next(message_fields(value, 1), _EMPTY)) if number == 10 else bytes(value)
 
 

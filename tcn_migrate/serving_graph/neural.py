@@ -1,7 +1,7 @@
 """Convolutions, pooling, normalization and resizing.
 
-Source: tensorflow/core/ops/nn_ops.cc and image_ops.cc for names, inputs and attributes; the kernels of the same names in
-tensorflow/core/kernels, and tensorflow/core/framework/kernel_shape_util.cc for sizes and padding.
+Source: tensorflow/core/ops/nn_ops.cc and image_ops.cc for names, inputs and attributes; the kernels of the same names
+in tensorflow/core/kernels, and tensorflow/core/framework/kernel_shape_util.cc for sizes and padding.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-
 
 import numpy as np
 
@@ -35,8 +34,7 @@ def _spatial(node: Node, name: str, rank: int) -> list[int]:
     values = node.integers(name) or [1] * (rank + 2)
     if len(values) != rank + 2 or min(values) < 1:
         raise node.odd(name)
-    values = values[2:] if _channels_first(node) else values[1:-1]
-    return values
+    return values[2:] if _channels_first(node) else values[1:-1]
 
 
 def _paddings(node: Node, sizes: Sequence[int], kernel: Sequence[int], strides: Sequence[int]) -> list[tuple[int, int]]:
@@ -54,7 +52,7 @@ def _paddings(node: Node, sizes: Sequence[int], kernel: Sequence[int], strides: 
         given = node.integers("explicit_paddings")
         pairs = list(zip(given[::2], given[1::2], strict=True))
         pairs = pairs[2:] if _channels_first(node) else pairs[1:-1]
-        if len(pairs) == len(sizes) and all(0 <= side for pair in pairs for side in pair):
+        if len(pairs) == len(sizes) and all(side >= 0 for pair in pairs for side in pair):
             return pairs
     raise node.odd("padding")
 
@@ -211,7 +209,7 @@ def _resized(x: Array, axis: int, target: int, node: Node) -> Array:
     if node.op == "ResizeNearestNeighbor":
         at = (places + np.float32(0.5)) * scale if halves else places * scale
         rounded = np.round(at) if corners else np.floor(at)
-        return np.take(x, np.clip(rounded.astype(int), 0, size - 1), axis)
+        return np.asarray(np.take(x, np.clip(rounded.astype(int), 0, size - 1), axis))
     at = (places + np.float32(0.5)) * scale - np.float32(0.5) if halves else places * scale
     lower = np.floor(at)
     shape = [1] * x.ndim
@@ -219,7 +217,7 @@ def _resized(x: Array, axis: int, target: int, node: Node) -> Array:
     part = (at - lower).astype(x.dtype).reshape(shape)
     below = np.take(x, np.clip(lower.astype(int), 0, size - 1), axis)
     above = np.take(x, np.clip(np.ceil(at).astype(int), 0, size - 1), axis)
-    return below + (above - below) * part
+    return np.asarray(below + (above - below) * part)
 
 
 def _depth_to_space(run: Runner, node: Node, x: Value) -> Array:

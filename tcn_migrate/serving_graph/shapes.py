@@ -205,7 +205,7 @@ def _fill(run: Runner, node: Node, shape: Value, value: Value) -> Array:
 
 
 def _range(run: Runner, node: Node, start: Value, limit: Value, step: Value) -> Array:
-    first, last, by = (array(value, node).reshape(())[()] for value in (start, limit, step))
+    first, last, by = (array(value, node).reshape(()).item() for value in (start, limit, step))
     run.budget.room((max(0, math.ceil((float(last) - float(first)) / float(by))),), node.name)
     return np.arange(first, last, by, dtype=array(start, node).dtype)
 
@@ -243,7 +243,7 @@ def _looked_up(run: Runner, node: Node, table: Array, at: Array, axis: int) -> A
     axis %= max(table.ndim, 1)
     if at.dtype.kind not in "iu" or batch > axis:
         raise node.odd("indices")
-    if at.size and not (0 <= at.min() and at.max() < table.shape[axis]):
+    if at.size and not (at.min() >= 0 and at.max() < table.shape[axis]):
         raise NotInterpreted(f"operation {node.op!r} with an index out of range", node=node.name)
     shape = (*table.shape[:axis], *at.shape[batch:], *table.shape[axis + 1 :])
     run.budget.room(shape, node.name)
@@ -262,7 +262,7 @@ def _gather_points(run: Runner, node: Node, x: Value, indices: Value) -> Array:
     got, at = array(x, node), array(indices, node)
     depth = at.shape[-1]
     for axis in range(depth):
-        if at[..., axis].size and not (0 <= at[..., axis].min() and at[..., axis].max() < got.shape[axis]):
+        if at[..., axis].size and not (at[..., axis].min() >= 0 and at[..., axis].max() < got.shape[axis]):
             raise NotInterpreted(f"operation {node.op!r} with an index out of range", node=node.name)
     run.budget.room((*at.shape[:-1], *got.shape[depth:]), node.name)
     return np.asarray(got[tuple(np.moveaxis(at, -1, 0))])
@@ -315,7 +315,7 @@ def _batch_to_space(run: Runner, node: Node, x: Value, block: Value, crops: Valu
         if before < 0 or after < 0 or before + after > size:
             raise node.odd("crops")
         index.append(slice(before, size - after))
-    return whole_space[tuple(index)]
+    return np.asarray(whole_space[tuple(index)])
 
 
 def _roll(run: Runner, node: Node, x: Value, shift: Value, axis: Value) -> Array:
@@ -352,7 +352,7 @@ def _count(run: Runner, node: Node, x: Value, size: Value, weights: Value) -> Ar
     return result[0] if got.ndim < 2 else result
 
 
-# --- lists of tensors ---------------------------------------------------------------------------------------------------
+# --- lists of tensors --------------------------------------------------------------------------------
 def _sizes(value: Value, node: Node) -> tuple[int | None, ...] | None:
     """The shape of a list's elements: -1 for a rank or a size that is unknown."""
     if array(value, node).ndim == 0:

@@ -47,6 +47,8 @@ class Witness:
         given = [_as_computed(inputs[name], single) for name in self.serving.inputs]
         try:
             results = run.call(self.serving.function, [*given, *self.serving.captures], None)
+        except NotInterpreted:
+            raise
         except MigrationError as error:  # a variable whose bytes are damaged, or a message that is cut off
             raise NotInterpreted(error.problem) from None
         if len(results) != len(self.serving.outputs):
@@ -69,6 +71,8 @@ def witness(folder: Path) -> Witness:
     """
     try:
         return Witness(read_serving(folder))
+    except NotInterpreted:
+        raise
     except MigrationError as error:
         raise NotInterpreted(error.problem) from None
 
