@@ -37,7 +37,7 @@ def run_once(model: Any, trials: Sequence[list[Any]] | None = None) -> tuple[Sha
     """
     failure: Exception | None = None
     inputs: list[Any] = []
-    for inputs in _drawn(model) if trials is None else trials:
+    for inputs in drawn(model) if trials is None else trials:
         try:
             model(as_taken(model, inputs), training=False)
             return tuple(tuple(np.shape(one)) for one in inputs)
@@ -62,7 +62,7 @@ def as_taken(model: Any, inputs: Sequence[Any]) -> Any:
     return list(inputs) if len(inputs) > 1 else inputs[0]
 
 
-def _drawn(model: Any) -> Iterator[list[Any]]:
+def drawn(model: Any) -> Iterator[list[Any]]:
     """Inputs for each open length that is tried; once if no length is open."""
     rng = np.random.default_rng(0)
     looked_up = min((layer.input_dim for layer in _embeddings(model)), default=None)

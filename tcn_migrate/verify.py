@@ -28,6 +28,8 @@ from tcn_migrate.moves import Plan
 from tcn_migrate.naming import store
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.proof import Proof, old_model, prove, prove_tcn
+from tcn_migrate.serving_check import compare_with_serving_graph
+from tcn_migrate.serving_graph.compare import Agreement
 
 SINGLE_TOLERANCE = 1e-4
 """Largest difference of a TCN's float32 output from the float64 forward pass, as a fraction of its deviation."""
@@ -49,6 +51,7 @@ class Evidence:
             output's standard deviation.
         run_on: the shapes of the inputs on which the whole model was run once.
         proof: how the whole model compares with the old one on them.
+        serving_graph: how the new model agrees with the serving graph of a SavedModel, or None for other sources.
     """
 
     variables: int
@@ -57,6 +60,7 @@ class Evidence:
     tcn_differences: Mapping[Address, float]
     run_on: tuple[tuple[int, ...], ...] = ()
     proof: Proof = field(default_factory=Proof)
+    serving_graph: Agreement | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -68,6 +72,7 @@ class Evidence:
             "outputs": [one.as_json() for one in self.proof.outputs],
             "inner": [one.as_json() for one in self.proof.inner],
             "not_proven": list(self.proof.unproven),
+            "serving_graph": None if self.serving_graph is None else self.serving_graph.as_json(),
         }
 
 
@@ -193,8 +198,9 @@ def verify(path: Path, plan: Plan, custom_objects: Mapping[str, Any] | None = No
             for address in plan.tcns.keys() - differences.keys():
                 layer = layer_at(model, plan.tcn_paths[address])
                 differences[address] = prove_tcn(layer, old.tcns[address], old)
+        serving = compare_with_serving_graph(model, plan)
         compile_model(model, plan)
-    return Evidence(exact + recomputed, exact, recomputed, differences, proof.run_on, proof), model
+    return Evidence(exact + recomputed, exact, recomputed, differences, proof.run_on, proof, serving), model
 
 
 def compile_model(model: Any, plan: Plan) -> None:

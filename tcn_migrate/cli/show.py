@@ -161,6 +161,9 @@ def migrated(outcome: Any) -> None:
         line(text, fg="green")
         for remark in evidence.proof.remarks:
             line(f"  {remark}", fg="yellow")
+        if evidence.serving_graph is not None:
+            whole = evidence.serving_graph.not_compared is None and evidence.serving_graph.expected is None
+            line(f"  {evidence.serving_graph.sentence}", fg="green" if whole else "yellow")
     if outcome.agreement is not None:
         line(f"  {outcome.agreement}", fg="green")
     line(f"wrote {quoted(outcome.output, 200)[1:-1]}", bold=True)

@@ -145,6 +145,8 @@ def migrated(outcome: Outcome) -> Document:
         covered = {one.name for one in rows}
         others = {spoken(a): value for a, value in evidence.tcn_differences.items() if spoken(a) not in covered}
         differences += [(name, f"{value:.2g}") for name, value in others.items()]
+        if evidence.serving_graph is not None:
+            proof.append(f"{evidence.serving_graph.sentence[0].upper()}{evidence.serving_graph.sentence[1:]}.")
     if recovery is not None and recovery.held_back is not None:
         proof.append(f"Predictions held back from the fit differ by {recovery.held_back:.1e} standard deviations.")
     if outcome.agreement is not None:
