@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "migrate": "tcn_migrate.cli.migrate",
     "inspect": "tcn_migrate.cli.inspect",
+    "check": "tcn_migrate.cli.check",
     "plan": "tcn_migrate.cli.plan",
     "verify": "tcn_migrate.cli.verify",
     "batch": "tcn_migrate.cli.batch",
@@ -110,6 +111,7 @@ Examples:
   tcn-migrate old.h5 new.keras                     migrate one checkpoint
   tcn-migrate migrate --help                       all that can be said with it
   tcn-migrate inspect old.h5                       say what is in a file
+  tcn-migrate check models                         one line a file, for continuous integration
   tcn-migrate plan old.h5                          print every move before anything is done
   tcn-migrate batch models --to new                migrate a folder of checkpoints
   tcn-migrate verify new.keras --against old.h5    compare two files
@@ -122,7 +124,7 @@ Completion of commands, options and files in a shell, for good if it stands in
   fish  _TCN_MIGRATE_COMPLETE=fish_source tcn-migrate | source
 
 \b
-Exit codes:
+Exit codes (those of check are its own):
   0  done
   1  refused or failed; the message says why
   2  the command was not understood
