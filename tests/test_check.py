@@ -57,7 +57,10 @@ def test_what_migrates_exactly_is_never_called_damaged() -> None:
 def test_quiet_prints_nothing_and_what_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     quiet = check("-q", case("keras3/norms-stripped").source)
     assert (quiet.exit_code, quiet.output) == (3, "")
-    assert check(tmp_path / "none.h5").exit_code == 2
+    for missing in ("none.h5", "*.keras"):
+        result = check(tmp_path / missing)
+        assert result.exit_code == 2
+        assert missing in result.output
 
 
 def test_the_hook_takes_the_files_that_check_reads() -> None:

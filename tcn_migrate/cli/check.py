@@ -34,7 +34,7 @@ Exit codes, the worst of all files:
   4  damaged: cut off or inconsistent; or unsafe: it holds code or points out of itself
 """,
 )
-@click.argument("paths", nargs=-1, required=True, type=options.LocalPath(exists=True), metavar="PATH...")
+@click.argument("paths", nargs=-1, required=True, type=options.LocalPath(), metavar="PATH...")
 @options.architecture
 @options.last_step
 @options.custom_objects
@@ -48,9 +48,14 @@ def command(paths: tuple[Any, ...], custom_objects: str | None, quiet: bool, mac
     """
     from tcn_migrate.batch.find import find
 
-    with show.failures("check", machine=machine):
+    try:
         settings["custom_objects"] = options.load_custom_objects(custom_objects)
         found = find(list(map(str, paths)))
+    except MigrationError as error:  # whose own exit code says something else here
+        raise click.UsageError(str(error)) from None
+    for source in found:
+        if source.kind == "file" and not os.path.lexists(source.path):
+            raise click.UsageError(f"{quoted(source.path, 200)}: there is no such file or folder.")
     worst = 0
     rows = []
     for source in found:
