@@ -26,6 +26,7 @@ _COMMANDS = {
     "check": "tcn_migrate.cli.check",
     "plan": "tcn_migrate.cli.plan",
     "verify": "tcn_migrate.cli.verify",
+    "diff": "tcn_migrate.cli.diff",
     "batch": "tcn_migrate.cli.batch",
 }
 
@@ -114,7 +115,8 @@ Examples:
   tcn-migrate check models                         one line a file, for continuous integration
   tcn-migrate plan old.h5                          print every move before anything is done
   tcn-migrate batch models --to new                migrate a folder of checkpoints
-  tcn-migrate verify new.keras --against old.h5    compare two files
+  tcn-migrate verify new.keras --against old.h5    compare a new file with its old one
+  tcn-migrate diff monday.h5 friday.h5             compare any two
 
 \b
 Completion of commands, options and files in a shell, for good if it stands in
@@ -124,7 +126,7 @@ Completion of commands, options and files in a shell, for good if it stands in
   fish  _TCN_MIGRATE_COMPLETE=fish_source tcn-migrate | source
 
 \b
-Exit codes (those of check are its own):
+Exit codes (check and diff have their own):
   0  done
   1  refused or failed; the message says why
   2  the command was not understood
