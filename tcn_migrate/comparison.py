@@ -12,6 +12,7 @@ import numpy as np
 
 from tcn_migrate.budget import DEFAULT_BYTES, check_source
 from tcn_migrate.checkpoint import Checkpoint
+from tcn_migrate.config.changes import Change, changes
 from tcn_migrate.containers import keras_zip, open_checkpoint
 from tcn_migrate.containers.h5 import STORE_ROOTS
 from tcn_migrate.errors import MigrationError, foreseen, quoted
@@ -59,6 +60,47 @@ def compare_variables(
         max_bytes=max_bytes,
     )
     return _compared(plan, arrays)
+
+
+def compare_files(
+    old: Path, new: Path, *, custom_objects: Mapping[str, Any] | None = None, max_bytes: int = DEFAULT_BYTES
+) -> tuple[list[Change], list[Difference]]:
+    """Holds two checkpoints against each other; without Keras.
+
+    Both are planned, so that two forms of one config are one config, and variables are compared by their addresses.
+
+    Args:
+        old, new: any checkpoints that can be migrated.
+        custom_objects, max_bytes: as for `migrate`.
+
+    Returns:
+        The settings that differ, and a difference for each variable of either file.
+
+    Raises:
+        MigrationError: a file cannot be migrated, and so not be read.
+    """
+    made = keras_zip.read_metadata(new).get("tcn_migrate") if keras_zip.matches(new) else None
+    # A plain file has no TCN any more, and is the same model as the old one only when that is lowered, too.
+    target = "plain" if isinstance(made, dict) and made.get("target") == "plain" else "layer"
+    one, other = (
+        plan_of(path, target=target, custom_objects=custom_objects, max_bytes=max_bytes) for path in (old, new)
+    )
+    with foreseen():
+        # Where a TCN is lowered, its variables are compared by their place in the layers that take its.
+        before, after = (
+            {plan.places.get(move.address, move.address): move for move in plan.moves} for plan in (one, other)
+        )
+        found = []
+        for address in {**before, **after, **one.missing, **other.missing}:
+            name = spoken(address)
+            if address not in before and address not in after:
+                found.append(Difference(name, np.nan, np.nan, True, "is in neither file"))
+            elif address not in before or address not in after:
+                which = "new" if address in before else "old"
+                found.append(Difference(name, np.nan, np.nan, False, f"is not in the {which} file"))
+            else:
+                found.append(difference(name, after[address].values(), before[address].values()))
+        return changes(one.config, other.config), found
 
 
 def _compared(plan: Plan, arrays: dict[str, Any]) -> Iterator[Difference]:

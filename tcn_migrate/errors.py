@@ -173,6 +173,12 @@ def foreseen() -> Iterator[None]:
         ) from error
 
 
+class NoRoomError(MigrationError):
+    """The disk is full, or the quota used up: no fault of the file, and the next one meets it, too."""
+
+    kind = "disk"
+
+
 class DecisionNeeded(MigrationError):
     """Variables are missing or suspect; only the user can say what to do about them."""
 

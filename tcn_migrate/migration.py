@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from tcn_migrate.planning import Choices
 
 PathLike = str | os.PathLike[str]
+
+_LOG = logging.getLogger(__name__)
 
 
 def migrate(
@@ -97,7 +101,9 @@ def migrate(
             decided = make_plan(checkpoint, choices)
             decided = replace(decided, reading=_options(architecture, last_step, custom_objects, max_bytes))
             decided, losses = settle(decided, examine(decided), means)
+        _log_plan(decided)
         if losses:
+            _LOG.info("recovering %d norms", len(losses))
             from tcn_migrate.recovery.recover import recover
 
             try:
@@ -112,13 +118,19 @@ def migrate(
         elif calibration is not None:
             decided = replace(decided, warnings=(*decided.warnings, _NOT_MEASURED))
         with new_file(new, overwrite=overwrite) as temporary, foreseen():
+            _LOG.info("writing %s", quoted(new, 200))
+            started = time.perf_counter()
             odd = write_keras(decided, temporary, lambda count: said("writing", count, len(decided.moves)))
+            _LOG.debug("writing took %.2f s", time.perf_counter() - started)
             if verify:
                 from tcn_migrate.verify import verify as prove
 
+                _LOG.info("verifying in Keras")
+                started = time.perf_counter()
                 said("verifying", 0, 1)
                 evidence, model = prove(temporary, decided, custom_objects)
                 said("verifying", 1, 1)
+                _LOG.debug("verifying took %.2f s", time.perf_counter() - started)
             if reference is not None and not losses:
                 from tcn_migrate.recovery.recover import compare_recorded
                 from tcn_migrate.verify import load
@@ -128,6 +140,22 @@ def migrate(
     if odd:
         decided = replace(decided, warnings=(*decided.warnings, _not_finite(odd)))
     return Outcome(new, decided, evidence, recovery, agreed, dict(custom_objects or {}), model)
+
+
+def _log_plan(decided: Plan) -> None:
+    origin = decided.origin
+    version = f", Keras {quoted(origin.keras_version, 20)[1:-1]}" if origin.keras_version else ""
+    _LOG.info(
+        "planned %d variables and %d repairs of a %s%s",
+        len(decided.moves),
+        len(decided.repairs),
+        origin.container,
+        version,
+    )
+    for repair in decided.repairs:
+        _LOG.debug("repair of %s: %s", quoted(repair.layer), repair.sentence)
+    for move in decided.moves:
+        _LOG.debug("%s: %s to %s", quoted("/".join(move.address), 200), move.grade, quoted(move.target, 200))
 
 
 _NOT_MEASURED = "no moving statistics are lost, so none were measured from the inputs given for calibration"
@@ -163,6 +191,7 @@ def plan(
 
         decided = make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
         decided = replace(decided, reading=_options(architecture, last_step, custom_objects, max_bytes))
+        _log_plan(decided)
         for move in (*decided.moves, *decided.optimizer):
             for array in move.sources:
                 if array.proved_by_reading:
@@ -177,6 +206,7 @@ def _checkpoint(path: PathLike, architecture: PathLike | None, max_bytes: int) -
         with _reading(path):
             config = None if architecture is None else read_architecture(Path(architecture))
             check_source(Path(path), max_bytes)
+            _LOG.info("reading %s", quoted(path, 200))
             checkpoint = stack.enter_context(open_checkpoint(Path(path), config, _load_the_rest))
         yield checkpoint
 

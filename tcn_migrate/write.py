@@ -7,6 +7,7 @@ model. The same plan gives the same bytes. The file appears at its name only whe
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -21,7 +22,7 @@ import numpy as np
 
 from tcn_migrate.checkpoint import Array
 from tcn_migrate.containers.window import Window
-from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.errors import MigrationError, NoRoomError, quoted
 from tcn_migrate.moves import Move, Plan
 from tcn_migrate.naming.entries import Address
 
@@ -49,7 +50,7 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent))
     except OSError as error:
-        raise MigrationError(
+        raise _kind_of(error)(
             f"cannot write to the folder ({error.strerror})",
             address=quoted(target.parent),
             hint="Name another place for the new file",
@@ -65,7 +66,7 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
             _link(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise MigrationError(
+        raise _kind_of(error)(
             f"the new file could not be written ({error.strerror or error})", address=quoted(target.name)
         ) from None
     finally:
@@ -73,6 +74,10 @@ def new_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def _kind_of(error: OSError) -> type[MigrationError]:
+    return NoRoomError if error.errno in (errno.ENOSPC, errno.EDQUOT) else MigrationError
 
 
 def exists(target: Path) -> MigrationError:

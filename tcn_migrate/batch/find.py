@@ -7,6 +7,7 @@ and not passed over. A SavedModel is one source, and so is a TensorFlow checkpoi
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from typing import Literal, Protocol
 from tcn_migrate.batch import storage
 from tcn_migrate.containers import h5, keras_zip, tensor_bundle
 from tcn_migrate.errors import MigrationError, quoted
+
+_LOG = logging.getLogger(__name__)
 
 Kind = Literal["file", "savedmodel", "prefix"]
 
@@ -75,6 +78,12 @@ class LocalTree:
         for folder, folders, files in os.walk(root, onerror=self._note):
             if self._leave_out is not None:
                 folders[:] = [f for f in folders if not _same(os.path.join(folder, f), self._leave_out)]
+            for name in folders:
+                link = os.path.join(folder, name)
+                if os.path.islink(link):
+                    _LOG.warning(
+                        "%s is a link to a folder and was not searched; name it to have it searched", quoted(link, 200)
+                    )
             yield folder, folders, files
 
     def _note(self, error: OSError) -> None:

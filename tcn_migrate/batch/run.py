@@ -32,7 +32,7 @@ from tcn_migrate.batch.find import Source, find
 from tcn_migrate.batch.names import is_name_for, targets, twice
 from tcn_migrate.batch.work import BatchOutcome, Job, Verdict, failed, remove_unfinished, work
 from tcn_migrate.containers import h5, keras_zip, probe
-from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.errors import MigrationError, NoRoomError, quoted
 from tcn_migrate.inputs import Inputs, check_apart, check_output, inputs, modules_of
 
 PathLike = str | os.PathLike[str]
@@ -262,6 +262,11 @@ class Batch:
                     if not outcome.skipped:
                         note(outcome.as_json())
                     yield outcome
+                    if outcome.error == NoRoomError.kind:
+                        raise NoRoomError(
+                            "there is no room for the new files; the batch was stopped",
+                            hint="Make room; --resume then goes on",
+                        )
         finally:
             for folder in folders:
                 with contextlib.suppress(OSError):  # not empty, as it should be
@@ -322,6 +327,12 @@ def prepare(
             hint="Name another folder, which may lie in this one",
         )
     found = find([os.fspath(path) for path in asked], leave_out=leave_out)
+    if found and all(_is_absent(source) for source in found):
+        raise MigrationError(
+            "there is no such file or folder",
+            address=quoted(found[0].path, 200),
+            hint="Nothing was begun; name the folder again",
+        )
     _check_picklable(settings)
     log = _journal(journal, folder)
     read = _inputs(found, settings)
@@ -332,7 +343,7 @@ def prepare(
     done: Mapping[str, Mapping[str, Any]] = {}
     if log is not None and resume:
         done = journals.done(log, frozenset(source.path for source in found))
-    elif log is not None and log.exists():
+    elif log is not None and log.exists() and log.stat().st_size:  # an empty one is of a run that never began
         if not settings.get("overwrite"):
             next(journals.lines(log), None)  # which refuses what is no journal
             raise MigrationError(
@@ -361,6 +372,10 @@ def prepare(
         refused.append(failed(replace(job, target=None), twice(str(job.target))))
     limits = Limits(workers or os.cpu_count() or 1, time_limit or None, memory_limit or None)
     return Batch(jobs, refused, limits, log, scheduler)
+
+
+def _is_absent(source: Source) -> bool:
+    return source.kind == "file" and not storage.is_remote(source.path) and not os.path.lexists(source.path)
 
 
 def _inputs(found: Iterable[Source], settings: Mapping[str, Any]) -> Inputs:
@@ -460,6 +475,8 @@ def migrate_many(
         MigrationError: a source or target that cannot be looked at, or a journal of another run. What is wrong with a
             single checkpoint is its outcome.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(1)  # a worker that reads a script without the guard; its parent says so
     batch = prepare(
         sources,
         to,

@@ -6,6 +6,7 @@ Whatever happens with a file becomes an outcome; nothing is raised past `work`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import re
 import shutil
@@ -22,12 +23,20 @@ from tcn_migrate.budget import DEFAULT_BYTES
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.containers.keras_zip import read_metadata
-from tcn_migrate.errors import ArchitectureNeeded, MigrationError, quoted
+from tcn_migrate.errors import ArchitectureNeeded, MigrationError, NoRoomError, quoted
 from tcn_migrate.moves import Plan
 from tcn_migrate.write import exists
 
 Verdict = Literal[
-    "migrated", "can be migrated", "decision needed", "refused", "not verified", "crashed", "timed out", "out of memory"
+    "migrated",
+    "can be migrated",
+    "decision needed",
+    "refused",
+    "not verified",
+    "crashed",
+    "timed out",
+    "out of memory",
+    "no room",
 ]
 _VERDICTS: dict[int, Verdict] = {0: "migrated", 1: "refused", 3: "decision needed", 4: "not verified"}
 _FOR_INSPECT = ("architecture", "last_step", "custom_objects", "max_bytes")
@@ -71,6 +80,7 @@ class BatchOutcome:
         container, keras_version, releases: what the source is; of each TCN the releases of keras-tcn.
         variables: how many are how exact.
         repairs, warnings: as of the single command.
+        verified: whether the new file was loaded in Keras and compared; None where none was written, or nobody knows.
         skipped: done by an earlier run, and the source is still the same.
     """
 
@@ -89,6 +99,7 @@ class BatchOutcome:
     variables: Mapping[str, int] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    verified: bool | None = None
     skipped: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -98,10 +109,11 @@ class BatchOutcome:
 
 def failed(job: Job, error: MigrationError, verdict: Verdict | None = None) -> BatchOutcome:
     """The outcome of a job that ended in an error."""
+    ended = verdict or ("no room" if isinstance(error, NoRoomError) else _VERDICTS.get(error.exit_code, "refused"))
     return BatchOutcome(
         job.source,
         job.target,
-        verdict or _VERDICTS.get(error.exit_code, "refused"),
+        ended,
         error.exit_code,
         error=error.kind if verdict is None else verdict,
         message=str(error),
@@ -118,6 +130,8 @@ def work(job: Job) -> BatchOutcome:
         outcome = failed(job, error)
     except MemoryError:
         outcome = out_of_memory(job)
+    except OSError as error:
+        outcome = failed(job, unwritable(error))
     except Exception as error:
         outcome = failed(
             job,
@@ -138,6 +152,13 @@ def _scratch(job: Job) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="tcn-migrate-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+def unwritable(error: OSError) -> MigrationError:
+    """What an error of the disk is, where no file was to blame."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoRoomError(f"there is no room ({error.strerror})", hint="Make room; --resume then goes on")
+    return MigrationError(f"the disk failed ({error.strerror or type(error).__name__})", hint="--resume tries it again")
 
 
 def out_of_memory(job: Job) -> BatchOutcome:
@@ -219,6 +240,7 @@ def _migrated(job: Job, target: str, scratch: Path) -> BatchOutcome:
         variables=plan.grades,
         repairs=tuple(repair.sentence for repair in plan.repairs),
         warnings=plan.warnings,
+        verified=bool(job.settings.get("verify", True)),
     )
 
 
@@ -252,7 +274,11 @@ def _same_mark(job: Job, target: str) -> bool:
 
 def _skipped(job: Job) -> BatchOutcome:
     entry = dict(job.done or {})
-    known = {name: entry[name] for name in ("sha256", "mark", "container", "keras_version") if name in entry}
+    known: dict[str, Any] = {
+        name: entry[name] for name in ("sha256", "mark", "container", "keras_version") if name in entry
+    }
+    if isinstance(entry.get("verified"), bool):
+        known["verified"] = entry["verified"]
     return BatchOutcome(job.source, job.target, "migrated", 0, **known, skipped=True)
 
 

@@ -43,7 +43,7 @@ Examples:
 @click.option("--resume", is_flag=True, help="Skip what an earlier run did; try again what failed.")
 @click.option("--overwrite", is_flag=True, help="Replace new files that exist, and begin the journal anew.")
 @click.option("--verify/--no-verify", default=True, help="Load each new file and prove that it computes the same.")
-@options.architecture
+@options.architecture_or_url
 @options.target
 @options.last_step
 @options.custom_objects
@@ -61,10 +61,8 @@ Examples:
 )
 @click.option("--memory-limit", type=click.FloatRange(0), metavar="GB", help="For one worker. By default all there is.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a Dask scheduler, whose workers are to do it.")
-@click.option("--journal", type=click.Path(path_type=Path), metavar="FILE", help="By default DIR/migration.jsonl.")
-@click.option(
-    "--report", type=click.Path(path_type=Path), metavar="FILE.html", help="Write a page with a row for each file."
-)
+@click.option("--journal", type=options.LocalPath(), metavar="FILE", help="By default DIR/migration.jsonl.")
+@click.option("--report", type=options.LocalPath(), metavar="FILE.html", help="Write a page with a row for each file.")
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
 @options.machine
 def command(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from tcn_migrate.cli import options, show
-from tcn_migrate.errors import MigrationError, quoted
+from tcn_migrate.errors import MigrationError
 
 
 @click.command(
@@ -20,7 +20,7 @@ Examples:
   tcn-migrate inspect old_weights.h5 --architecture model.json
 """,
 )
-@click.argument("old", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
+@click.argument("old", nargs=-1, required=True, type=options.LocalPath())
 @options.architecture
 @options.last_step
 @options.custom_objects
@@ -45,7 +45,7 @@ def command(old: tuple[Path, ...], custom_objects: str | None, machine: bool, **
             worst = max(worst, error.exit_code)
             found.append({"path": str(path), "error": error.kind, "message": str(error), "exit_code": error.exit_code})
             if not machine:
-                click.echo(f"{quoted(path, 200)[1:-1]}: {error}", err=True)
+                click.echo(show.failed(path, error), err=True)
     if machine:
         show.as_json(found[0] if len(found) == 1 else found)
     raise SystemExit(worst)

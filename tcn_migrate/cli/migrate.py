@@ -21,8 +21,8 @@ Examples:
   tcn-migrate old.h5 --report page.html                  a page to look at and to hand on
 """,
 )
-@click.argument("old", type=click.Path(path_type=Path, readable=False))
-@click.argument("new", type=click.Path(path_type=Path, readable=False), required=False)
+@click.argument("old", type=options.LocalPath())
+@click.argument("new", type=options.LocalPath(), required=False)
 @options.architecture
 @options.target
 @options.last_step
@@ -31,7 +31,7 @@ Examples:
 @options.custom_objects
 @click.option(
     "--reference",
-    type=click.Path(path_type=Path),
+    type=options.LocalPath(),
     metavar="FILE",
     help="Recorded inputs x and the old model's predictions y (.npz): lost norms are refitted to them; where none are "
     "lost, the new model is compared with them.",
@@ -39,7 +39,7 @@ Examples:
 @click.option(
     "--calibrate",
     "calibration",
-    type=click.Path(path_type=Path),
+    type=options.LocalPath(),
     metavar="FILE",
     multiple=True,
     help="Inputs like the training data (.npz, .npy, .csv, .parquet): lost statistics are measured from them.",
@@ -61,7 +61,7 @@ Examples:
 @click.option("--verify/--no-verify", default=True, help="Load the new file and prove that it computes the same.")
 @click.option("--quiet", "-q", is_flag=True, help="Print errors and warnings only.")
 @click.option(
-    "--report", type=click.Path(path_type=Path), metavar="FILE", help="Write what was done: a page (.html), or JSON."
+    "--report", type=options.LocalPath(), metavar="FILE", help="Write what was done: a page (.html), or JSON."
 )
 @options.machine
 def command(
@@ -95,6 +95,7 @@ def command(
         if report is not None:
             check_output(report, all_inputs(old, settings["architecture"], settings["reference"], data, classes))
             check_apart([target, report])
+            show.check_report(report)
     with (
         show.failures(str(old), machine=machine, report=report, seen=seen, new=target, given=options.given()),
         show.progress(quiet or machine) as said,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,15 +15,85 @@ import click
 from click.core import ParameterSource
 
 from tcn_migrate.budget import DEFAULT_BYTES, parse_bytes
-from tcn_migrate.errors import MigrationError, as_file, quoted
+from tcn_migrate.errors import MigrationError, as_file, quoted, shell_command
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+class LocalPath(click.Path):
+    """A path on this machine. `~` is the home folder also where no shell expands it, as in `--report=~/page.html`."""
+
+    def __init__(self, *, urls: bool = False, **settings: Any) -> None:
+        super().__init__(path_type=Path, readable=False, **settings)
+        self._urls = urls
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if isinstance(value, str):
+            if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", value):
+                if self._urls:
+                    return value
+                typed = shell_command("tcn-migrate", "batch", value, "--to", "migrated")
+                self.fail(f"{quoted(value, 200)} is a URL, which only batch reads and writes: {typed}")
+            if value.startswith("~") and not os.path.lexists(value):
+                value = os.path.expanduser(value)
+        return super().convert(value, parameter, context)
+
+
+def _set_color(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.color = {"always": True, "never": False}.get(value)
+    elif os.environ.get("NO_COLOR"):  # https://no-color.org
+        context.color = False
+
+
+def _log(context: click.Context, parameter: click.Parameter, value: int) -> None:
+    if not value or context.resilient_parsing:
+        return
+    logger, handler = logging.getLogger("tcn_migrate"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if value == 1 else logging.DEBUG)
+
+    def close() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+    context.call_on_close(close)
+
+
+def everywhere() -> list[click.Option]:
+    """Options that every command has."""
+    return [
+        click.Option(
+            ["--color"],
+            type=click.Choice(["auto", "always", "never"]),
+            expose_value=False,
+            is_eager=True,
+            callback=_set_color,
+            help="Colour the output. auto: only in a terminal, and not where NO_COLOR is set. [default: auto]",
+        ),
+        click.Option(
+            ["--verbose", "-v"],
+            count=True,
+            expose_value=False,
+            callback=_log,
+            help="Print each step to standard error; -vv also prints how long it took.",
+        ),
+    ]
+
+
 architecture: Decorator = click.option(
     "--architecture",
-    type=click.Path(path_type=Path, readable=False),
+    type=LocalPath(),
     metavar="FILE",
     help="The model's JSON (what model.to_json() wrote), for a file that holds weights alone.",
+)
+architecture_or_url: Decorator = click.option(
+    "--architecture",
+    type=LocalPath(urls=True),
+    metavar="FILE",
+    help="The model's JSON, also at a URL, for files that hold weights alone.",
 )
 target: Decorator = click.option(
     "--target",

@@ -19,7 +19,7 @@ Examples:
   tcn-migrate plan old.h5 --target plain --json
 """,
 )
-@click.argument("old", type=click.Path(path_type=Path, readable=False))
+@click.argument("old", type=options.LocalPath())
 @options.architecture
 @options.target
 @options.last_step

@@ -20,12 +20,21 @@ def as_json(content: Any) -> None:
 
 
 def line(text: str, **style: Any) -> None:
-    """Prints one line, in colour where the output is a terminal."""
-    click.echo(click.style(text, **style) if style and sys.stdout.isatty() else text)
+    """Prints one line, in colour where --color or the terminal asks for it."""
+    click.echo(click.style(text, **style) if style else text)
 
 
 def warning(text: str) -> None:
-    click.echo(f"{click.style('warning', fg='yellow') if sys.stderr.isatty() else 'warning'}: {text}", err=True)
+    click.echo(f"{click.style('warning', fg='yellow')}: {text}", err=True)
+
+
+def failed(source: object, error: MigrationError) -> str:
+    """The sentence of an error behind the name of its file, which is printed once."""
+    name, text = quoted(source, 200)[1:-1], str(error)
+    for said in (error.address, None if error.address is None else error.address.strip("'")):
+        if said in (name, quoted(Path(str(source)).name)[1:-1]) and text.startswith(f"{error.address}: "):
+            text = text.removeprefix(f"{error.address}: ")
+    return f"{name}: {text}"
 
 
 @contextlib.contextmanager
@@ -62,8 +71,7 @@ def failures(
         if machine:
             as_json(content)
         else:
-            prefix = click.style("error", fg="red") if sys.stderr.isatty() else "error"
-            click.echo(f"{prefix}: {quoted(source, 200)[1:-1]}: {error}", err=True)
+            click.echo(f"{click.style('error', fg='red')}: {failed(source, error)}", err=True)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         whole = _identity(new) != before  # a file appears at its name only when it is whole
@@ -78,6 +86,18 @@ def _identity(path: Path | None) -> tuple[int, int] | None:
         return None
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def check_report(report: Path) -> None:
+    """Stops before anything is written where the report has no folder.
+
+    Raises:
+        MigrationError: there is none.
+    """
+    if not report.parent.is_dir():
+        raise MigrationError(
+            "there is no such folder for the report", address=quoted(report.parent), hint="Make it first"
+        )
 
 
 def write_report(report: Path, content: Callable[[], Any], page: Callable[[], str]) -> None:
@@ -142,7 +162,8 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         drawn.add_column(column)
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
-    Console().print(drawn)
+    colored = click.get_current_context().color
+    Console(no_color=True if colored is False else None).print(drawn)
 
 
 def migrated(outcome: Any) -> None:

@@ -22,11 +22,9 @@ Examples:
   tcn-migrate verify new.keras --golden recorded.npz    predictions: x and y, or x0, x1 and y0, y1
 """,
 )
-@click.argument("new", type=click.Path(path_type=Path, readable=False))
-@click.option(
-    "--golden", type=click.Path(path_type=Path), metavar="FILE", help="Recorded inputs and predictions (.npz)."
-)
-@click.option("--against", type=click.Path(path_type=Path), metavar="OLD", help="The old file.")
+@click.argument("new", type=options.LocalPath())
+@click.option("--golden", type=options.LocalPath(), metavar="FILE", help="Recorded inputs and predictions (.npz).")
+@click.option("--against", type=options.LocalPath(), metavar="OLD", help="The old file.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(0),
