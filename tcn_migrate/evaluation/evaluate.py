@@ -15,6 +15,7 @@ from tcn_migrate.evaluation import (  # noqa: F401  each enters its functions in
     convolution,
     core,
     images,
+    lambdas,
     merging,
     normalization,
     operations,

@@ -1,4 +1,4 @@
-"""TimeDistributed, and Lambdas whose function is recognised.
+"""TimeDistributed.
 
 Source: keras/src/layers/rnn/time_distributed.py (2.15), keras/src/layers/rnn/time_distributed.py (3.15).
 """
@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 
 from tcn_migrate.config.catalogue.settings import words
-from tcn_migrate.config.lambdas.replace import recognised
-from tcn_migrate.errors import MigrationError
 from tcn_migrate.evaluation.model import called
 from tcn_migrate.evaluation.table import Arguments, Layer, computes
-from tcn_migrate.evaluation.tensors import UNCLEAR, Tensor, floating
+from tcn_migrate.evaluation.tensors import UNCLEAR, Tensor
 
 _USES_MASKS = words(
     "LSTM GRU SimpleRNN RNN ConvLSTM1D ConvLSTM2D ConvLSTM3D Bidirectional GlobalAveragePooling1D",
@@ -66,20 +64,3 @@ def _mask_after(layer: Layer, made: Tensor, mask: Any, front: tuple[int, int]) -
     if mask is None:
         return None
     return mask.any(axis=tuple(range(2, mask.ndim))) if mask.ndim > 2 else mask
-
-
-@computes("Lambda")
-def recognised_lambda(layer: Layer, arguments: Arguments) -> Tensor:
-    """Only what indexes its argument, and keras-tcn's channel_normalization, whose code is read and not run."""
-    x = arguments.tensor(layer)
-    try:
-        known: Any = recognised(layer.entry)
-    except MigrationError:
-        raise layer.unproven("it holds code") from None
-    kind = type(known).__name__
-    if kind == "Indexing":
-        return Tensor(x.values[known.key])
-    if kind == "ChannelNormalization":
-        values = floating(x.values)
-        return Tensor(values / layer.rounded(np.abs(values).max(axis=known.axis, keepdims=True) + 1e-5))
-    raise layer.unproven(f"its function ({kind}) has no evaluation")
