@@ -225,7 +225,7 @@ def compare(name: str, value: Value, got: Array) -> Compared | None:
 
 def _is_constant(values: Array, size: float) -> bool:
     """Whether values are the same in all samples; of one sample, whether they are all the same."""
-    if len(values) > 1:
+    if values.ndim and len(values) > 1:
         return bool(np.ptp(values, axis=0).max(initial=0.0) <= _CONSTANT * size)
     return bool(np.ptp(values) <= _CONSTANT * size)
 
