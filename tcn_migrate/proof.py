@@ -7,6 +7,7 @@ explains, as the evaluation with rounding errors shows for this very model and t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from tcn_migrate.evaluation.evaluate import MARGIN, Old, Place, Value, evaluate,
 from tcn_migrate.evaluation.inputs import drawn
 from tcn_migrate.evaluation.tensors import SINGLE, UNITS
 from tcn_migrate.moves import Plan
-from tcn_migrate.naming.entries import Address, name_of, spoken
+from tcn_migrate.naming.entries import Address, is_operation, name_of, spoken
 from tcn_migrate.tcn.reading import TCNReading
 from tcn_migrate.trial_run import Shape, as_taken, run_once
 
@@ -224,7 +225,7 @@ def compare(name: str, value: Value, got: Array) -> Compared | None:
 
 def _is_constant(values: Array, size: float) -> bool:
     """Whether values are the same in all samples; of one sample, whether they are all the same."""
-    if len(values) > 1:
+    if values.ndim and len(values) > 1:
         return bool(np.ptp(values, axis=0).max(initial=0.0) <= _CONSTANT * size)
     return bool(np.ptp(values) <= _CONSTANT * size)
 
@@ -236,7 +237,7 @@ def _inside(
     entries = _entries(plan, prefix)
     if entries is None:
         return
-    operations = {operation.name: operation for operation in model.operations}
+    operations = _operations(model, plan, prefix)
     own = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
     for name in entries:
         operation = operations.get(name.replace("/", "_"))
@@ -246,6 +247,30 @@ def _inside(
         for number, node in enumerate(nodes):
             for index, tensor in enumerate(node.output_tensors):
                 yield ((*prefix, name), (*calls, number), index), tensor, node
+
+
+def _operations(model: Any, plan: Plan, prefix: Address) -> dict[str, Any]:
+    """The layers and operations of a model by the names in its config.
+
+    An operation with settings has no name of its own before Keras 3.11 (`config.graph.drawing`), and Keras then counts
+    those of a class in the order of the config.
+    """
+    found = {operation.name: operation for operation in model.operations}
+    here: Any = plan.config
+    for name in prefix:
+        layers = here["config"].get("layers", [])
+        here = next((entry for entry in layers if name_of(entry) == name.replace("/", "_")), {"config": {}})
+    unnamed: dict[str, list[str]] = {}
+    for entry in here["config"].get("layers", []):
+        if is_operation(entry) and "name" not in entry["config"]:
+            unnamed.setdefault(entry["class_name"], []).append(name_of(entry))
+    taken = {name_of(entry) for entry in here["config"].get("layers", []) if "name" in entry["config"]}
+    for class_name, names in unnamed.items():
+        counted = [one for one in model.operations if type(one).__name__ == class_name and one.name not in taken]
+        counted.sort(key=lambda one: int(number[0]) if (number := re.findall(r"_(\d+)$", one.name)) else 0)
+        if len(counted) == len(names):
+            found |= dict(zip(names, counted, strict=True))
+    return found
 
 
 def _entries(plan: Plan, prefix: Address) -> dict[str, Any] | None:
