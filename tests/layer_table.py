@@ -23,9 +23,8 @@ fixtures by `python -m tests.layer_table`, and the tests migrate each of them.
 """
 
 _LAMBDA = (
-    "Not in the table: `Lambda` migrates if it is one of the functions that keras-tcn used or a slice of the last "
-    "step; `TFOpLambda`, `SlicingOpLambda` and `TensorFlowOpLayer` (arithmetic and slicing on tensors) become "
-    "operations. "
+    "Not in the table: a `Lambda` migrates if its formula can be read ([anymodel.md](anymodel.md)); `TFOpLambda`, "
+    "`SlicingOpLambda` and `TensorFlowOpLayer` (arithmetic and slicing on tensors) become operations. "
     "A class of your own is refused by name unless you give it.\n"
 )
 
