@@ -22,7 +22,7 @@ ROUNDINGS = 32
 """How many times the rounding of the graph itself, from float64 to float32, a difference may be: another library rounds
 in another order, and the largest rounding of a few values is a sample of it."""
 LARGEST_ROUNDING = 1e-3
-"""Beyond this fraction of the deviation, rounding no longer explains a difference. The graph depends on float32 then, as
+"""Beyond this fraction of the deviation, rounding no longer explains a difference. The graph depends on float32, as
 where -1e9 is added to what is masked out, and the model has to agree with the graph in float32."""
 
 
