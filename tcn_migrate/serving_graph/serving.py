@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from tcn_migrate.checkpoint import Array, StoredArray
-from tcn_migrate.containers.folder import has_member, read_member
+from tcn_migrate.containers.folder import has_member, member, read_member
 from tcn_migrate.containers.object_graph import ObjectGraph, parse_children, parse_object_graph
 from tcn_migrate.containers.protobuf import fields, message_fields, text
-from tcn_migrate.containers.saved_model import GRAPH, MAX_GRAPH, VARIABLES
+from tcn_migrate.containers.saved_model import GRAPH, VARIABLES
 from tcn_migrate.containers.tensor_bundle import read_bundle
 from tcn_migrate.errors import quoted
 from tcn_migrate.serving_graph.interpreter import Interpreter
-from tcn_migrate.serving_graph.limits import LARGEST_TENSOR, Budget, NotInterpreted
+from tcn_migrate.serving_graph.limits import LARGEST_GRAPH, LARGEST_VARIABLE, MOST_FUNCTIONS, Budget, NotInterpreted
 from tcn_migrate.serving_graph.messages import (
     TensorProto,
     constant,
@@ -66,7 +66,9 @@ def read_serving(folder: Path) -> Serving:
     """
     if not has_member(folder, GRAPH):
         raise NotInterpreted(f"there is no {GRAPH}")
-    content = read_member(folder, GRAPH, MAX_GRAPH)
+    if member(folder, GRAPH).stat().st_size > LARGEST_GRAPH:
+        raise NotInterpreted(f"a graph of more than {LARGEST_GRAPH >> 20} MiB")
+    content = read_member(folder, GRAPH, LARGEST_GRAPH)
     meta = next(message_fields(content, 2), _EMPTY)
     graph = next(message_fields(meta, 2), _EMPTY)
     objects = next(message_fields(meta, 7), _EMPTY)
@@ -81,6 +83,8 @@ def read_serving(folder: Path) -> Serving:
     name = text(next(message_fields(bare, 1), _EMPTY))
     concrete = {}
     for entry in message_fields(objects, 2):
+        if len(concrete) > MOST_FUNCTIONS:
+            raise NotInterpreted(f"more than {MOST_FUNCTIONS} functions")
         stored = dict(fields(entry))
         value = stored.get(2, _EMPTY)
         if isinstance(value, memoryview):
@@ -210,8 +214,8 @@ def _read_once(name: str, array: StoredArray) -> Callable[[], Array]:
 
     def read() -> Array:
         if not kept:
-            if np.prod(array.shape, dtype=object) > LARGEST_TENSOR:
-                raise NotInterpreted(f"variable {quoted(name)} of more than {LARGEST_TENSOR} values")
+            if np.prod(array.shape, dtype=object) > LARGEST_VARIABLE:
+                raise NotInterpreted(f"variable {quoted(name)} of more than {LARGEST_VARIABLE} values")
             values = array.read()
             kept.append(values.astype(np.float64) if values.dtype.kind == "f" else values)
         return kept[0]
