@@ -21,6 +21,8 @@ LARGEST_TENSOR = 1 << 23
 LARGEST_VARIABLE = 1 << 25
 """Values of one variable, which the file really holds. The largest kernel of VGG16 has three times as many."""
 LARGEST_RANK = 32
+MOST_WEIGHTS = 1 << 26
+"""Values of all variables that the signature captures, which are in memory in float64: 512 MiB."""
 MOST_VALUES = 1 << 27
 """Values of all tensors that are computed together, each counted when it is made."""
 MOST_KEPT = 1 << 24

@@ -10,6 +10,7 @@ tensorflow/python/saved_model/load.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,14 @@ from tcn_migrate.containers.saved_model import GRAPH, VARIABLES
 from tcn_migrate.containers.tensor_bundle import read_bundle
 from tcn_migrate.errors import quoted
 from tcn_migrate.serving_graph.interpreter import Interpreter
-from tcn_migrate.serving_graph.limits import LARGEST_GRAPH, LARGEST_VARIABLE, MOST_FUNCTIONS, Budget, NotInterpreted
+from tcn_migrate.serving_graph.limits import (
+    LARGEST_GRAPH,
+    LARGEST_VARIABLE,
+    MOST_FUNCTIONS,
+    MOST_WEIGHTS,
+    Budget,
+    NotInterpreted,
+)
 from tcn_migrate.serving_graph.messages import (
     TensorProto,
     constant,
@@ -81,7 +89,7 @@ def read_serving(folder: Path) -> Serving:
     if bare is None:
         raise NotInterpreted("it has no serving function: the model was saved without traces")
     name = text(next(message_fields(bare, 1), _EMPTY))
-    concrete = {}
+    concrete: dict[str, memoryview] = {}
     for entry in message_fields(objects, 2):
         if len(concrete) > MOST_FUNCTIONS:
             raise NotInterpreted(f"more than {MOST_FUNCTIONS} functions")
@@ -136,6 +144,7 @@ class _Captured:
         self.keys = {} if stored is None else _keys(children, parse_object_graph(stored))
         self.nodes, self.children, self.graph, self.concrete = nodes, children, graph, concrete
         self.messages = parse_functions(next(message_fields(graph, 2), _EMPTY))
+        self.weights = 0
         self.known: dict[int, Value] = {}
         self.constants: dict[str, memoryview] | None = None
 
@@ -160,6 +169,9 @@ class _Captured:
         array = None if key is None else self.arrays.get(key)
         if key is None or array is None:
             raise NotInterpreted("a variable that is not in the checkpoint")
+        self.weights += math.prod(array.shape)
+        if self.weights > MOST_WEIGHTS:
+            raise NotInterpreted(f"variables of more than {MOST_WEIGHTS} values together")
         name = key.partition("/.ATTRIBUTES")[0]
         return Variable(name, _read_once(name, array))
 
@@ -214,7 +226,7 @@ def _read_once(name: str, array: StoredArray) -> Callable[[], Array]:
 
     def read() -> Array:
         if not kept:
-            if np.prod(array.shape, dtype=object) > LARGEST_VARIABLE:
+            if math.prod(array.shape) > LARGEST_VARIABLE:
                 raise NotInterpreted(f"variable {quoted(name)} of more than {LARGEST_VARIABLE} values")
             values = array.read()
             kept.append(values.astype(np.float64) if values.dtype.kind == "f" else values)
