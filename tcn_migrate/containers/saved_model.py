@@ -2,7 +2,7 @@
 
 The variables are a checkpoint (`variables/variables.index`). The model's config is JSON beside the graph: in
 `keras_metadata.pb` from TensorFlow 2.5 on, before that in the object graph of `saved_model.pb`. The functions of the
-graph are never looked at: TensorFlow would run them while loading.
+graph are not looked at here (TensorFlow would run them while loading); `tcn_migrate.serving_graph` takes them as data.
 
 Source: keras/protobuf/saved_metadata.proto, tensorflow/core/protobuf/saved_model.proto and saved_object_graph.proto,
 keras/saving/saved_model/json_utils.py.

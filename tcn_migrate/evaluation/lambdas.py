@@ -13,7 +13,7 @@ import numpy as np
 
 from tcn_migrate.checkpoint import Array
 from tcn_migrate.config.lambdas.expressions import Apply, Argument, Constant, Expression, Index, Items, Slice
-from tcn_migrate.config.lambdas.functions import OPS
+from tcn_migrate.config.lambdas.functions import MORE_OF_TENSORFLOW, OPS
 from tcn_migrate.config.lambdas.replace import formula_in
 from tcn_migrate.config.operators.backend import BACKEND
 from tcn_migrate.errors import MigrationError
@@ -122,6 +122,12 @@ _OWN: dict[str, Callable[[Given], Any]] = {
 """Functions of keras.backend that are none of TensorFlow's under another name."""
 
 
+_MERGES: dict[str, Callable[[Array, Array], Any]] = {
+    **{"add": np.add, "add_n": np.add, "average": np.add, "maximum": np.maximum, "minimum": np.minimum},
+    **{"multiply": np.multiply, "subtract": np.subtract},
+}
+
+
 @computes("Lambda")
 def lambda_layer(layer: Layer, arguments: Arguments) -> list[Tensor]:
     """What the stored code computes of the tensor, or of the list of tensors, that the layer is called on."""
@@ -190,7 +196,23 @@ class _Computation:
             return outputs if call.several or len(outputs) > 1 else outputs[0]
         return Tensor(np.asarray(made))
 
+    def merged(self, call: Apply, terms: list[Array]) -> Array:
+        """A merge of Keras, by the name of its function."""
+        compute = _MERGES.get(call.name)
+        if compute is None:
+            raise self.layer.unproven(f"its function {call.text} has no evaluation")
+        made = terms[0]
+        for term in terms[1:]:
+            made = self.layer.rounded(np.asarray(compute(made, term)))
+        return made / len(terms) if call.name == "average" else made
+
     def of_function(self, call: Apply, values: dict[str, Any]) -> Any:
+        if call.function.parameters == ("inputs",):
+            return self.merged(call, [as_array(self.layer, one) for one in values["inputs"]])
+        if call.function is MORE_OF_TENSORFLOW["concat"]:
+            return FUNCTIONS["concat"][1](
+                Given(self.layer, {"values": values["inputs"], "axis": values.get("axis", -1)})
+            )
         if BACKEND.get(call.name) is call.function or OPS.get(call.name) is call.function:
             own = _OWN.get(call.name) if BACKEND.get(call.name) is call.function or call.name == "clip" else None
             if own is not None:

@@ -16,7 +16,8 @@ import numpy as np
 
 from tcn_migrate.checkpoint import Array, Json
 from tcn_migrate.evaluation import activations
-from tcn_migrate.evaluation.convolution import convolve
+from tcn_migrate.evaluation.convolution import convolve, depthwise
+from tcn_migrate.evaluation.images import resized
 from tcn_migrate.evaluation.model import cast
 from tcn_migrate.evaluation.normalization import l2_normalized
 from tcn_migrate.evaluation.pooling import pooled
@@ -605,7 +606,7 @@ def _windows(given: Given, name: str, rank: int) -> tuple[int, ...]:
 
 
 def _last(given: Given) -> None:
-    if str(given.plain("data_format", "NHWC")) not in ("NWC", "NHWC"):
+    if str(given.plain("data_format", "NHWC")) not in ("NWC", "NHWC", "NDHWC"):
         raise given.layer.unproven("its channels are not last")
 
 
@@ -619,6 +620,39 @@ def _conv2d(given: Given) -> Array:
     return _convolution(given, "strides", 2)
 
 
+@function("conv3d conv3d_v2", "input filters strides padding data_format dilations")
+def _conv3d(given: Given) -> Array:
+    return _convolution(given, "strides", 3)
+
+
+@function("depthwise_conv2d depthwise_conv2d_v2", "input filters strides padding data_format dilations")
+def _depthwise_conv2d(given: Given) -> Array:
+    _last(given)
+    strides, rates = _windows(given, "strides", 2), _windows(given, "dilations", 2)
+    padding = str(given.plain("padding"))
+    return depthwise(given.layer, given.array("input"), given.array("filters"), strides, rates, padding)
+
+
+@function("image.resize resize", "images size method preserve_aspect_ratio antialias")
+def _resize(given: Given) -> Array:
+    height, width = given.plain("size")
+    if given.plain("preserve_aspect_ratio") or given.plain("antialias"):
+        raise given.layer.unproven("it keeps the aspect ratio, or smooths before it resizes")
+    return resized(
+        given.layer, given.array("images"), (int(height), int(width)), str(given.plain("method", "bilinear"))
+    )
+
+
+@function("image.flip_left_right flip_left_right", "image")
+def _flip_left_right(given: Given) -> Array:
+    return np.flip(given.array("image"), -2)
+
+
+@function("image.flip_up_down flip_up_down", "image")
+def _flip_up_down(given: Given) -> Array:
+    return np.flip(given.array("image"), -3)
+
+
 def _convolution(given: Given, stride: str, rank: int) -> Array:
     _last(given)
     strides, rates = _windows(given, stride, rank), _windows(given, "dilations", rank)
@@ -626,12 +660,12 @@ def _convolution(given: Given, stride: str, rank: int) -> Array:
     return convolve(given.layer, given.array("input"), given.array("filters"), strides, rates, padding)
 
 
-@function("avg_pool1d avg_pool2d avg_pool", "input ksize strides padding data_format")
+@function("avg_pool1d avg_pool2d avg_pool3d avg_pool avg_pool_v2", "input ksize strides padding data_format")
 def _average_pool(given: Given) -> Array:
     return _pool(given, "Average")
 
 
-@function("max_pool1d max_pool2d max_pool", "input ksize strides padding data_format")
+@function("max_pool1d max_pool2d max_pool3d max_pool max_pool_v2", "input ksize strides padding data_format")
 def _max_pool(given: Given) -> Array:
     return _pool(given, "Max")
 
@@ -790,6 +824,11 @@ _NODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "LogSoftmax": ("log_softmax", ("logits",)),
     "MatrixBandPart": ("band_part", ("input", "num_lower", "num_upper")),
     "MaxPool": ("max_pool", ("input",)),
+    "MaxPool3D": ("max_pool", ("input",)),
+    "AvgPool3D": ("avg_pool", ("input",)),
+    "Conv2D": ("conv2d", ("input", "filters")),
+    "Conv3D": ("conv3d", ("input", "filters")),
+    "DepthwiseConv2dNative": ("depthwise_conv2d", ("input", "filters")),
     "MirrorPad": ("pad", ("tensor", "paddings")),
     "OneHot": ("one_hot", ("indices", "depth", "on_value", "off_value")),
     "OnesLike": ("ones_like", ("input",)),

@@ -38,8 +38,21 @@ def _of_two(function: Callable[[Array, Array], Any]) -> Operation:
     return operation
 
 
-_erf = np.frompyfunc(math.erf, 1, 1)
-_erfc = np.frompyfunc(math.erfc, 1, 1)
+_COST_OF_ERF = 256
+"""What `erf` of one value counts as in multiplications: NumPy has none, so each is a call of Python's."""
+
+
+def _one_by_one(function: Callable[[float], float]) -> Operation:
+    each = np.frompyfunc(function, 1, 1)
+
+    def operation(run: Runner, node: Node, x: Value) -> Array:
+        got = array(x, node)
+        run.budget.multiply(_COST_OF_ERF * got.size, node.name)
+        return np.asarray(each(got), got.dtype)
+
+    return operation
+
+
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
 
 
@@ -222,8 +235,6 @@ _ONE: Mapping[str, Callable[[Array], Any]] = {
     "Cos": np.cos,
     "Cosh": np.cosh,
     "Elu": _elu,
-    "Erf": lambda x: np.asarray(_erf(x), x.dtype),
-    "Erfc": lambda x: np.asarray(_erfc(x), x.dtype),
     "Exp": np.exp,
     "Expm1": np.expm1,
     "Floor": np.floor,
@@ -316,6 +327,8 @@ ARITHMETIC: Mapping[str, Operation] = {
     "Cumprod": _cumulative(np.cumprod),
     "Cumsum": _cumulative(np.cumsum),
     "Einsum": _einsum,
+    "Erf": _one_by_one(math.erf),
+    "Erfc": _one_by_one(math.erfc),
     "LeakyRelu": _leaky,
     "MatMul": _matmul,
     "Select": _select,

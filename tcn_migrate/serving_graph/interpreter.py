@@ -93,7 +93,9 @@ class Interpreter:
             for place, step in enumerate(order.steps, order.arguments):
                 self.budget.step(step.node.name)
                 places[place] = self._run(step, [_picked(places, one, step.node.name) for one in step.inputs])
-                sizes[place] = _values(places[place])
+                sizes[place] = (
+                    0 if step.operation is _read else _values(places[place])
+                )  # the file has a variable's values
                 self.budget.made(sizes[place], step.node.name)
                 for gone in step.last:
                     places[gone] = None
@@ -249,6 +251,7 @@ def _loop(run: Runner, node: Node, *start: Value) -> list[Value]:
     values = list(start)
     condition, body = node.function("cond"), node.function("body")
     for _ in range(MOST_ITERATIONS):
+        run.budget.step(node.name)
         if not _truth(run.call(condition, values, node)[0], node):
             return values
         values = run.call(body, values, node)

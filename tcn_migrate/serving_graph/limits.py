@@ -12,15 +12,23 @@ from dataclasses import dataclass
 
 from tcn_migrate.errors import MigrationError, quoted
 
-LARGEST_TENSOR = 1 << 24
-"""Values of one tensor: 128 MiB in float64. The kernels of VGG16's dense layers have more, and are refused here."""
+LARGEST_GRAPH = 64 << 20
+"""Bytes of `saved_model.pb`. One with the traces of 100 recurrent layers has some 50 MiB."""
+MOST_FUNCTIONS = 50_000
+"""Functions of a graph, most of which the signature does not reach."""
+LARGEST_TENSOR = 1 << 23
+"""Values of one tensor that is computed: 64 MiB in float64."""
+LARGEST_VARIABLE = 1 << 25
+"""Values of one variable, which the file really holds. The largest kernel of VGG16 has three times as many."""
 LARGEST_RANK = 32
-MOST_VALUES = 1 << 29
+MOST_WEIGHTS = 1 << 26
+"""Values of all variables that the signature captures, which are in memory in float64: 512 MiB."""
+MOST_VALUES = 1 << 27
 """Values of all tensors that are computed together, each counted when it is made."""
-MOST_KEPT = 1 << 25
-"""Values of the tensors of all functions that are being run, which are in memory together: 256 MiB in float64."""
-MOST_PRODUCTS = 1 << 34
-"""Multiplications in matrix products and convolutions; BLAS does some 10^10 a second in float64."""
+MOST_KEPT = 1 << 24
+"""Values of the tensors of all functions that are being run, which are in memory together: 128 MiB in float64."""
+MOST_PRODUCTS = 1 << 33
+"""Multiplications in matrix products and convolutions. ResNet-50 does half as many for an image of 224 x 224 pixels."""
 MOST_NODES = 50_000
 """Nodes of the functions that are reached."""
 MOST_STEPS = 200_000

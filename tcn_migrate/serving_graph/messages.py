@@ -17,7 +17,7 @@ import numpy as np
 from tcn_migrate.checkpoint import Array
 from tcn_migrate.containers.protobuf import fields, message_fields, text, varint
 from tcn_migrate.errors import quoted
-from tcn_migrate.serving_graph.limits import LARGEST_RANK, Budget, NotInterpreted
+from tcn_migrate.serving_graph.limits import LARGEST_RANK, MOST_FUNCTIONS, Budget, NotInterpreted
 
 STRING, RESOURCE, VARIANT = 7, 20, 21
 DTYPES: Mapping[int, type[Any]] = {
@@ -143,11 +143,17 @@ class Function:
 
 
 def parse_functions(library: memoryview) -> dict[str, memoryview]:
-    """The FunctionDefs of a FunctionDefLibrary by name, not parsed any further."""
+    """The FunctionDefs of a FunctionDefLibrary by name, not parsed any further.
+
+    Raises:
+        NotInterpreted: more than the bound.
+    """
     found = {}
     for message in message_fields(library, 1):
         signature = next(message_fields(message, 1), _EMPTY)
         found[text(next(message_fields(signature, 1), _EMPTY))] = message
+        if len(found) > MOST_FUNCTIONS:
+            raise NotInterpreted(f"more than {MOST_FUNCTIONS} functions")
     return found
 
 

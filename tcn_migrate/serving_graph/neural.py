@@ -208,7 +208,7 @@ def _resized(x: Array, axis: int, target: int, node: Node) -> Array:
     places = np.arange(target, dtype=np.float32)
     if node.op == "ResizeNearestNeighbor":
         at = (places + np.float32(0.5)) * scale if halves else places * scale
-        rounded = np.round(at) if corners else np.floor(at)
+        rounded = np.floor(at + np.float32(0.5)) if corners else np.floor(at)
         return np.asarray(np.take(x, np.clip(rounded.astype(int), 0, size - 1), axis))
     at = (places + np.float32(0.5)) * scale - np.float32(0.5) if halves else places * scale
     lower = np.floor(at)

@@ -10,6 +10,7 @@ tensorflow/python/saved_model/load.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +18,21 @@ from pathlib import Path
 import numpy as np
 
 from tcn_migrate.checkpoint import Array, StoredArray
-from tcn_migrate.containers.folder import has_member, read_member
+from tcn_migrate.containers.folder import has_member, member, read_member
 from tcn_migrate.containers.object_graph import ObjectGraph, parse_children, parse_object_graph
 from tcn_migrate.containers.protobuf import fields, message_fields, text
-from tcn_migrate.containers.saved_model import GRAPH, MAX_GRAPH, VARIABLES
+from tcn_migrate.containers.saved_model import GRAPH, VARIABLES
 from tcn_migrate.containers.tensor_bundle import read_bundle
 from tcn_migrate.errors import quoted
 from tcn_migrate.serving_graph.interpreter import Interpreter
-from tcn_migrate.serving_graph.limits import LARGEST_TENSOR, Budget, NotInterpreted
+from tcn_migrate.serving_graph.limits import (
+    LARGEST_GRAPH,
+    LARGEST_VARIABLE,
+    MOST_FUNCTIONS,
+    MOST_WEIGHTS,
+    Budget,
+    NotInterpreted,
+)
 from tcn_migrate.serving_graph.messages import (
     TensorProto,
     constant,
@@ -66,7 +74,9 @@ def read_serving(folder: Path) -> Serving:
     """
     if not has_member(folder, GRAPH):
         raise NotInterpreted(f"there is no {GRAPH}")
-    content = read_member(folder, GRAPH, MAX_GRAPH)
+    if member(folder, GRAPH).stat().st_size > LARGEST_GRAPH:
+        raise NotInterpreted(f"a graph of more than {LARGEST_GRAPH >> 20} MiB")
+    content = read_member(folder, GRAPH, LARGEST_GRAPH)
     meta = next(message_fields(content, 2), _EMPTY)
     graph = next(message_fields(meta, 2), _EMPTY)
     objects = next(message_fields(meta, 7), _EMPTY)
@@ -79,8 +89,10 @@ def read_serving(folder: Path) -> Serving:
     if bare is None:
         raise NotInterpreted("it has no serving function: the model was saved without traces")
     name = text(next(message_fields(bare, 1), _EMPTY))
-    concrete = {}
+    concrete: dict[str, memoryview] = {}
     for entry in message_fields(objects, 2):
+        if len(concrete) > MOST_FUNCTIONS:
+            raise NotInterpreted(f"more than {MOST_FUNCTIONS} functions")
         stored = dict(fields(entry))
         value = stored.get(2, _EMPTY)
         if isinstance(value, memoryview):
@@ -132,6 +144,7 @@ class _Captured:
         self.keys = {} if stored is None else _keys(children, parse_object_graph(stored))
         self.nodes, self.children, self.graph, self.concrete = nodes, children, graph, concrete
         self.messages = parse_functions(next(message_fields(graph, 2), _EMPTY))
+        self.weights = 0
         self.known: dict[int, Value] = {}
         self.constants: dict[str, memoryview] | None = None
 
@@ -156,6 +169,9 @@ class _Captured:
         array = None if key is None else self.arrays.get(key)
         if key is None or array is None:
             raise NotInterpreted("a variable that is not in the checkpoint")
+        self.weights += math.prod(array.shape)
+        if self.weights > MOST_WEIGHTS:
+            raise NotInterpreted(f"variables of more than {MOST_WEIGHTS} values together")
         name = key.partition("/.ATTRIBUTES")[0]
         return Variable(name, _read_once(name, array))
 
@@ -210,8 +226,8 @@ def _read_once(name: str, array: StoredArray) -> Callable[[], Array]:
 
     def read() -> Array:
         if not kept:
-            if np.prod(array.shape, dtype=object) > LARGEST_TENSOR:
-                raise NotInterpreted(f"variable {quoted(name)} of more than {LARGEST_TENSOR} values")
+            if math.prod(array.shape) > LARGEST_VARIABLE:
+                raise NotInterpreted(f"variable {quoted(name)} of more than {LARGEST_VARIABLE} values")
             values = array.read()
             kept.append(values.astype(np.float64) if values.dtype.kind == "f" else values)
         return kept[0]

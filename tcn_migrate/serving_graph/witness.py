@@ -45,8 +45,9 @@ class Witness:
             )
         run = Interpreter(self.serving.messages, single)
         given = [_as_computed(inputs[name], single) for name in self.serving.inputs]
+        captured = [_as_computed(one, single) if isinstance(one, np.ndarray) else one for one in self.serving.captures]
         try:
-            results = run.call(self.serving.function, [*given, *self.serving.captures], None)
+            results = run.call(self.serving.function, [*given, *captured], None)
         except NotInterpreted:
             raise
         except MigrationError as error:  # a variable whose bytes are damaged, or a message that is cut off
@@ -79,7 +80,7 @@ def witness(folder: Path) -> Witness:
 
 def _as_computed(values: Array, single: bool) -> Array:
     if values.dtype.kind == "f":
-        return values.astype(np.float32 if single else np.float64)
+        return values.astype(np.float32 if single else np.float64, copy=False)
     if values.dtype.kind in "US":
         encoded = [item if isinstance(item, bytes) else str(item).encode() for item in values.reshape(-1).tolist()]
         return np.array([*encoded, b""], object)[:-1].reshape(values.shape)
