@@ -1,4 +1,4 @@
-"""One command for everything: `nox -l` lists, `nox -s tests`, `nox -s range`, `nox -s backends`.
+"""One command for everything: `nox -l` lists, `nox -s tests`, `nox -s range`, `nox -s backends`, `nox -s newcomer`.
 
 `range` and `backends` print the Markdown tables of docs/range.md. They download TensorFlow, JAX and PyTorch.
 """
@@ -21,6 +21,7 @@ FIRST = (3, 8)
 """The oldest Keras in which the package itself runs."""
 KERAS_TCN = "keras-tcn==3.5.7"
 CHECK = "tests/range/check.py"
+PYTHONS = ("3.11", "3.12", "3.13")
 
 
 @nox.session
@@ -75,6 +76,45 @@ def backends(session: nox.Session) -> None:
         ]
         table.append(_row(backend, *cells))
     _printed(session, table, failed)
+
+
+@nox.session(python=PYTHONS)
+def newcomer(session: nox.Session) -> None:
+    """What a new user does: install the wheel, unpack the sdist, run its tests with every block of the README."""
+    place = Path(session.create_tmp()).resolve()
+    shutil.rmtree(place / "dist", ignore_errors=True)
+    session.install("build", "twine")
+    session.run("python", "-m", "build", "--outdir", str(place / "dist"))
+    (wheel,), (sdist,) = (place / "dist").glob("*.whl"), (place / "dist").glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    session.install(f"{wheel}[test]")
+    unpacked = place / "sdist"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    shutil.unpack_archive(sdist, unpacked)
+    (root,) = unpacked.iterdir()
+    session.chdir(place)  # and not where the package lies as a folder
+    session.run("tcn-migrate", "--version")
+    session.run("python", "-W", "error", "-m", "compileall", "-q", str(root / "tcn_migrate"))
+    session.chdir(root)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def without_keras(session: nox.Session) -> None:
+    """Everything but the proof and recovery, where neither Keras nor TensorFlow is installed."""
+    session.install("--no-deps", ".")
+    session.install("click>=8.1", "google-crc32c>=1.5", "h5py>=3.10", "jinja2>=3.1", "numpy>=1.26", "pebble>=5.1")
+    session.install("rich>=13")
+    session.run("python", "-m", "tests.without_keras")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site of the documentation, in which every link leads somewhere."""
+    session.install("mkdocs-material>=9.5", "mkdocstrings[python]>=0.26")
+    session.install("--no-deps", ".")
+    session.install("click>=8.1", "google-crc32c>=1.5", "h5py>=3.10", "jinja2>=3.1", "numpy>=1.26", "rich>=13")
+    session.run("mkdocs", "build", "--strict", "--site-dir", str(Path(session.create_tmp()).resolve() / "site"))
 
 
 def _files(session: nox.Session) -> str:

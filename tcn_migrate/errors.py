@@ -163,6 +163,8 @@ def foreseen() -> Iterator[None]:
     except (MigrationError, OSError):
         raise
     except Exception as error:
+        if isinstance(error, ImportError) and (lacking := missing(error)) is not None:
+            raise lacking from None
         last = error.__traceback__
         while last is not None and last.tb_next is not None:
             last = last.tb_next
@@ -177,6 +179,33 @@ class NoRoomError(MigrationError):
     """The disk is full, or the quota used up: no fault of the file, and the next one meets it, too."""
 
     kind = "disk"
+
+
+class LibraryMissing(MigrationError):
+    """Keras or its backend is not installed: no fault of the file, and the next one meets it, too."""
+
+    kind = "environment"
+
+
+BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "jaxlib": "jax", "torch": "torch", "openvino": "openvino"}
+"""Modules that Keras imports for a backend, and what `pip install` calls the distribution."""
+
+
+def missing(error: ImportError) -> LibraryMissing | None:
+    """What to install, if Keras or its backend could not be imported; None for any other module."""
+    name = (error.name or "").partition(".")[0]
+    if name == "keras":
+        return LibraryMissing(
+            "Keras is not installed, which recovers lost norms and verifies a new file",
+            hint="Type: pip install keras tensorflow. Or migrate without a proof: --no-verify",
+        )
+    if name not in BACKENDS:
+        return None
+    return LibraryMissing(
+        f"Keras is set to a backend that is not installed: there is no module {quoted(error.name)}",
+        hint=f"Type: pip install {BACKENDS[name]}. Or choose one that is installed, in the environment variable "
+        "KERAS_BACKEND or in ~/.keras/keras.json; or migrate without a proof: --no-verify",
+    )
 
 
 class DecisionNeeded(MigrationError):

@@ -73,7 +73,7 @@ def migrate(
         verify: load the new file and prove that it computes the same.
         overwrite: replace an existing output.
         max_bytes: the largest source, and how many bytes of arrays may be read out of it.
-        progress: called with a phase and how much of it is done, of how much.
+        progress: called with a phase and how much of it is done, of how much (0: nobody knows).
 
     Raises:
         MigrationError: what stopped, where, what was expected and found, and what to do next.

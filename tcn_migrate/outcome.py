@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tcn_migrate.errors import quoted
 from tcn_migrate.moves import Grade, Plan
 from tcn_migrate.naming.entries import Address, spoken
 from tcn_migrate.verify import Evidence, load
@@ -36,6 +37,12 @@ class Outcome:
     agreement: str | None = None
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     _model: Any = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        """In one line; the plan alone would be pages long."""
+        grades = ", ".join(f"{count} {grade}" for grade, count in self.plan.grades.items()) or "none"
+        proof = "not verified" if self.evidence is None else "verified"
+        return f"<Outcome {quoted(self.output, 200)}: {grades}; {proof}>"
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import tcn_migrate
 from tcn_migrate.batch.work import Job, work
 from tcn_migrate.cli.main import main
 from tests.cases import FIXTURES
-from tests.readme import ENVIRONMENT
+from tests.readme import ENVIRONMENT, ROOT
 
 OLD = FIXTURES / "keras2" / "elu-skip-312" / "old.h5"
 
@@ -160,3 +160,49 @@ def test_a_full_disk_is_no_refusal_and_stops_the_batch(tmp_path: Path, monkeypat
     again = batch.prepare(tmp_path, tmp_path / "new", verify=False, resume=True)
     assert [work(job).verdict for job in again.jobs] == ["migrated"] * 3
     assert isinstance(again.jobs[0], Job)
+
+
+BROKEN = {
+    "keras": ({}, "import sys\nsys.modules['keras'] = None\n", "pip install keras tensorflow"),
+    "a backend": ({"KERAS_BACKEND": "jax"}, "import sys\nsys.modules['jax'] = None\n", "pip install jax"),
+    "the backend of keras.json": (
+        {"KERAS_BACKEND": ""},
+        "import sys\nsys.modules['torch'] = None\n",
+        "pip install torch",
+    ),
+}
+
+
+@pytest.mark.parametrize("lacking", BROKEN)
+def test_what_is_not_installed_is_one_sentence_with_the_line_to_type(lacking: str, tmp_path: Path) -> None:
+    """A module of None in `sys.modules` is one that is not installed. Keras reads its settings below KERAS_HOME."""
+    variables, before, line = BROKEN[lacking]
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    environment = {**ENVIRONMENT, "KERAS_HOME": str(tmp_path), **variables}
+    if not environment.get("KERAS_BACKEND"):
+        environment.pop("KERAS_BACKEND", None)
+    for words in (
+        ["migrate", str(OLD), str(tmp_path / "new.keras")],
+        ["inspect", str(OLD), "--custom-objects", "json"],
+    ):
+        script = f"{before}from tcn_migrate.cli.main import main\nmain({words!r})\n"
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+        assert done.returncode == 1, done.stderr
+        assert line in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.glob("*.keras")) == []
+
+
+def test_a_batch_that_lacks_a_library_stops_at_the_first_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tcn_migrate.batch import run as batch
+    from tcn_migrate.errors import LibraryMissing
+
+    for number in range(3):
+        (tmp_path / f"{number}.h5").write_bytes(OLD.read_bytes())
+    monkeypatch.setattr(batch, "run_here", lambda jobs, limits, task: map(task, jobs))
+    monkeypatch.setitem(sys.modules, "keras", None)
+    outcomes = batch.prepare(tmp_path, tmp_path / "new").outcomes()
+    assert next(outcomes).error == "environment"
+    with pytest.raises(LibraryMissing, match="--resume"):
+        next(outcomes)

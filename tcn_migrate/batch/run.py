@@ -32,7 +32,7 @@ from tcn_migrate.batch.find import Source, find
 from tcn_migrate.batch.names import is_name_for, targets, twice
 from tcn_migrate.batch.work import BatchOutcome, Job, Verdict, failed, remove_unfinished, work
 from tcn_migrate.containers import h5, keras_zip, probe
-from tcn_migrate.errors import MigrationError, NoRoomError, quoted
+from tcn_migrate.errors import LibraryMissing, MigrationError, NoRoomError, quoted
 from tcn_migrate.inputs import Inputs, check_apart, check_output, inputs, modules_of
 
 PathLike = str | os.PathLike[str]
@@ -266,6 +266,10 @@ class Batch:
                         raise NoRoomError(
                             "there is no room for the new files; the batch was stopped",
                             hint="Make room; --resume then goes on",
+                        )
+                    if outcome.error == LibraryMissing.kind:
+                        raise LibraryMissing(
+                            "the batch was stopped, as every file would end so", hint="After it, --resume goes on"
                         )
         finally:
             for folder in folders:

@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from tcn_migrate.budget import DEFAULT_BYTES, parse_bytes
-from tcn_migrate.errors import MigrationError, as_file, quoted, shell_command
+from tcn_migrate.errors import MigrationError, as_file, missing, quoted, shell_command
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -174,6 +174,8 @@ def load_custom_objects(module: str | None) -> Mapping[str, Any]:
                 sys.path.append(str(Path.cwd()))
             loaded = importlib.import_module(module)
     except Exception as error:
+        if isinstance(error, ImportError) and (lacking := missing(error)) is not None:
+            raise lacking from None
         raise MigrationError(
             f"--custom-objects {quoted(module)} cannot be imported ({type(error).__name__}: {quoted(error, 200)})",
             hint="Name it as Python would import it, such as my_package.my_layers",

@@ -139,9 +139,10 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
         tasks: dict[str, Any] = {}
 
         def said(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total)
-            bars.update(tasks[phase], completed=done, total=total)
+            name = phase.partition(",")[0]  # behind the comma is how it goes
+            if name not in tasks:
+                tasks[name] = bars.add_task(phase, total=total or None)
+            bars.update(tasks[name], description=phase, completed=done, total=total or None)
 
         yield said
 

@@ -119,8 +119,9 @@ def _refitted(
     def stepped(error: float) -> None:
         nonlocal steps
         steps += 1
-        said(f"refitting, held-back error {error:.1e}", steps, 100)
+        said(f"refitting, held-back error {error:.1e}", steps, 0)  # nobody knows how many it takes
 
+    said("refitting", 0, 0)
     accepted = means.accept_error or 0.0
     found = refit(model, live, losses, inputs, outputs, further_inputs=further, accept_error=accepted, progress=stepped)
     _refuse_missed(found, means.accept_error)

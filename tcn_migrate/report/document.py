@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from importlib import resources
 
 from tcn_migrate.errors import quoted, shell_command
-from tcn_migrate.report.picture import PLOT_WIDTH
+from tcn_migrate.report.picture import PLOT_BOTTOM, PLOT_LEFT, PLOT_RIGHT, PLOT_TOP, PLOT_WIDTH
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -70,6 +70,10 @@ def streamed(template: str, page: object) -> Iterator[str]:
         script=script,
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         plot_width=PLOT_WIDTH,
+        plot_left=PLOT_LEFT,
+        plot_right=PLOT_RIGHT,
+        plot_top=PLOT_TOP,
+        plot_bottom=PLOT_BOTTOM,
     )
     return map(str, printed)  # markup would escape what it is put together with
 

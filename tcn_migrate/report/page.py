@@ -383,9 +383,7 @@ def _plots(plan: Plan, recovery: Recovery | None) -> tuple[list[Plot], int]:
     if recovery.predictions:
         found.append(agreement_plot("Recorded predictions against those of the new model", recovery.predictions))
     if len(recovery.curve) > 1:
-        found.append(
-            curve_plot("Error on recordings that were held back, in standard deviations, by step", recovery.curve)
-        )
+        found.append(curve_plot("Error on recordings that were held back", recovery.curve, "standard deviations"))
     held = {(*tcn, *below): array for tcn, reading in plan.tcns.items() for below, array in reading.found.items()}
     recovered = [move for move in plan.moves if move.grade in ("refitted", "measured") and len(move.shape) == 1]
     for move in recovered[:MOST_PLOTS]:

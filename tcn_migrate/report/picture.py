@@ -64,26 +64,42 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """One axis of a plot.
+
+    Attributes:
+        label: what it shows, and in which unit.
+        ticks: where each tick lies, in user units, and the number at it.
+    """
+
+    label: str
+    ticks: tuple[tuple[float, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Plot:
     """Values over channels or steps, or over other values.
 
     Attributes:
         title: what it shows.
-        axes: what they are and where they end, in words.
+        across, up: its axes.
         before, after: dots, (x, y) in user units.
         line: points of a line, as SVG writes them.
         height: in user units.
     """
 
     title: str
-    axes: str
+    across: Axis
+    up: Axis
     before: tuple[tuple[float, float], ...] = ()
     after: tuple[tuple[float, float], ...] = ()
     line: str = ""
-    height: float = 110.0
+    height: float = 170.0
 
 
 PLOT_WIDTH = 300.0
+PLOT_LEFT, PLOT_RIGHT, PLOT_TOP, PLOT_BOTTOM = 52.0, 12.0, 10.0, 38.0
+"""Room around what is plotted, for the ticks and the labels."""
 
 
 def counted(blocks: int) -> str:
@@ -212,19 +228,21 @@ def channel_plot(title: str, before: Sequence[float], after: Sequence[float]) ->
     stride = -(-len(after) // MOST_POINTS)
     old, new = list(before)[::stride], list(after)[::stride]
     low, high = _ends([*old, *new])
+    last = max(len(after) - 1, 0)
 
     def dots(values: Sequence[float]) -> tuple[tuple[float, float], ...]:
         return tuple(
-            (_across(i, 0, len(values) - 1), _up(value, low, high))
+            (_across(i * stride, 0, last), _up(value, low, high))
             for i, value in enumerate(values)
             if math.isfinite(value)
         )
 
-    axes = f"vertical {low:.3g} to {high:.3g}, channels 0 to {max(len(after) - 1, 0)}"
-    return Plot(title, axes, dots(old), dots(new))
+    across = Axis("channel", tuple((_across(at, 0, last), f"{at:g}") for at in ticks(0, last, whole=True)))
+    up = Axis("value", tuple((_up(at, low, high), f"{at:.4g}") for at in ticks(low, high)))
+    return Plot(title, across, up, dots(old), dots(new))
 
 
-def curve_plot(title: str, values: Sequence[float]) -> Plot:
+def curve_plot(title: str, values: Sequence[float], unit: str) -> Plot:
     """An error step by step, on a logarithmic scale."""
     positive = [(step, math.log10(value)) for step, value in enumerate(values) if math.isfinite(value) and value > 0]
     stride = -(-len(positive) // MOST_POINTS) or 1
@@ -234,18 +252,43 @@ def curve_plot(title: str, values: Sequence[float]) -> Plot:
     low, high = _ends([value for _, value in shown])
     last = max(len(values) - 1, 0)
     line = " ".join(f"{_across(step, 0, last):.1f},{_up(value, low, high):.1f}" for step, value in shown)
-    return Plot(title, f"vertical {10**low:.1e} to {10**high:.1e} (logarithmic), steps 0 to {last}", line=line)
+    across = Axis("step", tuple((_across(at, 0, last), f"{at:g}") for at in ticks(0, last, whole=True)))
+    up = Axis(f"{unit}, logarithmic", tuple((_up(at, low, high), _power(at)) for at in ticks(low, high)))
+    return Plot(title, across, up, line=line)
 
 
 def agreement_plot(title: str, pairs: Sequence[tuple[float, float]]) -> Plot:
     """Old values across and new ones up, on the same scale, with the line on which they are equal."""
     shown = [pair for pair in pairs[:: -(-len(pairs) // MOST_POINTS) or 1] if all(map(math.isfinite, pair))]
     low, high = _ends([value for pair in shown for value in pair])
-    height = 200.0
+    height = 260.0
     dots = tuple((_across(old, low, high), _up(new, low, high, height)) for old, new in shown)
     ends = ((_across(value, low, high), _up(value, low, high, height)) for value in (low, high))
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in ends)
-    return Plot(title, f"across old, up new, both {low:.3g} to {high:.3g}", after=dots, line=line, height=height)
+    at = ticks(low, high)
+    across = Axis("recorded prediction", tuple((_across(value, low, high), f"{value:.4g}") for value in at))
+    up = Axis("new model's prediction", tuple((_up(value, low, high, height), f"{value:.4g}") for value in at))
+    return Plot(title, across, up, after=dots, line=line, height=height)
+
+
+def ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
+    """Three to seven round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten.
+
+    Args:
+        whole: only whole numbers, as of channels.
+    """
+    if not high > low:
+        return [low]
+    step = 10.0 ** math.floor(math.log10((high - low) / 3))
+    step *= next(factor for factor in (5, 2, 1) if (high - low) / (step * factor) >= 3 or factor == 1)
+    if whole:
+        step = max(1.0, step)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(number * step, 12) if abs(step) > 1e-9 else number * step for number in range(first, last + 1)]
+
+
+def _power(exponent: float) -> str:
+    return f"{10**exponent:.0e}" if exponent == round(exponent) else f"{10**exponent:.1e}"
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:
@@ -254,8 +297,10 @@ def _ends(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _across(value: float, low: float, high: float) -> float:
-    return 6 + (PLOT_WIDTH - 12) * (value - low) / (high - low) if high > low else PLOT_WIDTH / 2
+    width = PLOT_WIDTH - PLOT_LEFT - PLOT_RIGHT
+    return PLOT_LEFT + (width * (value - low) / (high - low) if high > low else width / 2)
 
 
 def _up(value: float, low: float, high: float, height: float = Plot.height) -> float:
-    return height / 2 if high <= low else height - 6 - (height - 12) * (value - low) / (high - low)
+    room = height - PLOT_TOP - PLOT_BOTTOM
+    return PLOT_TOP + (room * (high - value) / (high - low) if high > low else room / 2)

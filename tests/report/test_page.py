@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import tcn_migrate
 from tcn_migrate.checkpoint import Content, Origin, StoredArray
@@ -22,7 +24,7 @@ from tcn_migrate.moves import Move, Plan, copied
 from tcn_migrate.naming.entries import spoken
 from tcn_migrate.outcome import Outcome
 from tcn_migrate.recovery.recover import Recovery
-from tcn_migrate.report import page
+from tcn_migrate.report import page, picture
 from tcn_migrate.verify import Evidence
 from tests.cases import case
 from tests.report.browser import dumped, needs_browser, tried
@@ -145,7 +147,7 @@ def test_recovered_norms_are_plotted_and_warned_of(tmp_path: Path) -> None:
     document = hostile_outcome(tmp_path).report()
 
     assert document.count("<polyline") == 2  # the fit's curve, and where old and new predictions are equal
-    assert "across old, up new, both 1 to 2.5" in document
+    assert "new model&#39;s prediction over recorded prediction" in document
     assert 'class="after"' in document
     assert document.index('id="warnings"') < document.index('id="file"')
 
@@ -266,3 +268,46 @@ def test_in_a_browser_the_pages_own_script_runs_under_its_policy_and_a_strangers
 
     assert f"{len(outcome.plan.moves)} of {len(outcome.plan.moves)}" in found
     assert "<body data-bad" not in found
+
+
+@given(st.floats(-1e12, 1e12), st.floats(1e-9, 1e12))
+def test_ticks_are_few_round_and_between_the_ends(low: float, span: float) -> None:
+    high = low + span
+    assume(high > low and span > 1e-6 * abs(low))
+    found = picture.ticks(low, high)
+    assert 3 <= len(found) <= 8
+    assert all(low - 1e-6 * span <= at <= high + 1e-6 * span for at in found)
+    assert found == sorted(set(found))
+
+
+def test_ticks_of_channels_are_channels() -> None:
+    for last in (1, 2, 3, 7, 63, 400):
+        assert all(at == int(at) and 0 <= at <= last for at in picture.ticks(0, last, whole=True))
+    assert picture.ticks(2.5, 2.5) == [2.5]
+
+
+def test_a_dot_lies_where_the_ticks_say() -> None:
+    drawn = picture.channel_plot("gamma", [0.0, 10.0], [0.0, 10.0])
+    at = {label: y for y, label in drawn.up.ticks}
+    assert [y for _, y in drawn.after] == [at["0"], at["10"]]
+    assert [x for x, _ in drawn.after] == [x for x, label in drawn.across.ticks if label in ("0", "1")]
+    curve = picture.curve_plot("error", [1.0, 0.1, 0.01], "deviations")
+    at = {label: y for y, label in curve.up.ticks}
+    assert [float(point.split(",")[1]) for point in curve.line.split()] == pytest.approx(
+        [at["1e+00"], at["1e-01"], at["1e-02"]]
+    )
+
+
+def test_each_axis_says_what_it_shows_and_in_which_unit(tmp_path: Path) -> None:
+    document = hostile_outcome(tmp_path).report()
+    plots = re.findall(r'<figure class="plot">.*?</figure>', document, re.DOTALL)
+    assert len(plots) >= 3
+    for plot in plots:
+        assert plot.count('class="tick"') >= 2
+    labels = ("channel", "value", "step", "standard deviations, logarithmic", "recorded prediction")
+    assert all(f">{label}</text>" in document for label in labels)
+
+
+def test_an_outcome_is_one_line_in_a_terminal(outcome: Outcome) -> None:
+    assert len(repr(outcome)) < 300
+    assert "28 copied; not verified" in repr(outcome)
