@@ -82,10 +82,10 @@ class Proof:
         """How far the outputs and the tensors inside agree; None if none was computed independently."""
         inner = [one for one in self.inner if one.agrees]
         together = [*self.outputs, *inner]
-        if not self.outputs:
+        if not together:
             return None
         worst = max(together, key=lambda one: one.difference)
-        count = f"{len(self.outputs)} output{'s' * (len(self.outputs) > 1)}"
+        count = f"{len(self.outputs) or 'no'} output{'s' * (len(self.outputs) != 1)}"
         inside = f" and {len(inner)} inner tensor{'s' * (len(inner) != 1)}" if inner else ""
         verb = "agrees" if len(together) == 1 else "agree"
         return (
@@ -154,6 +154,12 @@ def prove(model: Any, plan: Plan, old: Old | None) -> Proof:
         run_once(model, trials)  # says why it cannot predict
         return Proof(run_on=run_once(model), unproven=("the model: it has no inputs that could be drawn",))
     outputs, inner = evaluate(old, inputs)
+    unproven = tuple(dict.fromkeys(_said(value) for value in (*outputs, *inner.values()) if value.unproven))
+    given = _handed_back(inner, dict(zip(places, got_inner, strict=True)))
+    if given:
+        outputs, inner = evaluate(old, inputs, given=given)
+        left = tuple(dict.fromkeys(_said(value) for value in (*outputs, *inner.values()) if value.unproven))
+        unproven = tuple(dict.fromkeys((*unproven, *left)))
     compared = [
         compare(f"output {number}", value, got)
         for number, (value, got) in enumerate(zip(outputs, got_outputs, strict=False))
@@ -165,6 +171,7 @@ def prove(model: Any, plan: Plan, old: Old | None) -> Proof:
         for place, got in zip(places, got_inner, strict=True)
         if place in inner
         and new_counts[place[:2]] == old_counts[place[:2]]
+        and place[:2] not in given
         and (found := compare(spoken(place[0]), inner[place], got)) is not None
     }
     ordered = [between[place] for place in inner if place in between]
@@ -173,7 +180,8 @@ def prove(model: Any, plan: Plan, old: Old | None) -> Proof:
         raise VerificationError(
             "the new model has another number of outputs", expected=len(outputs), found=len(got_outputs)
         )
-    informative = all(not one.constant for one in proven) and len(proven) == len(compared)
+    # What goes into a layer whose output is taken as it is can be seen in the tensors inside alone.
+    informative = all(not one.constant for one in proven) and len(proven) == len(compared) and not given
     wrong = [one for one in proven if not one.agrees]
     if wrong or (not informative and any(not one.agrees for one in ordered)):
         raise _refused(whole, plan, inputs, inner, between, wrong)
@@ -183,8 +191,22 @@ def prove(model: Any, plan: Plan, old: Old | None) -> Proof:
         for place in [next((p for p in between if p[0] == address), None)]
         if place is not None
     }
-    unproven = tuple(dict.fromkeys(_said(value) for value in (*outputs, *inner.values()) if value.unproven))
     return Proof(tuple(proven), tuple(ordered), unproven, tcns, tuple(tuple(np.shape(one)) for one in inputs))
+
+
+def _handed_back(inner: Mapping[Place, Value], got: Mapping[Place, Array]) -> dict[tuple[Address, Any], list[Array]]:
+    """What Keras computes in layers that are not computed a second time, so that those behind them can be.
+
+    The tensors that go into such a layer are compared, and what comes out is taken as it is.
+    """
+    found: dict[tuple[Address, Any], list[Array]] = {}
+    for (address, calls, _), value in inner.items():
+        if value.unproven is None or value.unproven.layer != "/".join(address):
+            continue
+        outputs = [got[place] for place in sorted(p for p in got if p[:2] == (address, calls))]
+        if outputs and all(one.dtype.kind in "biuf" for one in outputs):
+            found[address, calls] = outputs
+    return found
 
 
 def _said(value: Value) -> str:

@@ -1,7 +1,7 @@
 """Proof that the new file computes what the old one did: the only room that opens it in Keras.
 
-Every variable of the loaded model is compared bit for bit with its source, and the output of every TCN with an
-independent forward pass in NumPy over the source's arrays. Only files that this package wrote are opened here.
+Every variable of the loaded model is compared bit for bit with its source, and the whole model with what the old
+library computes (`proof`). Only files that this package wrote are opened here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tcn_migrate.serving_check import compare_with_serving_graph
 from tcn_migrate.serving_graph.compare import Agreement
 
 SINGLE_TOLERANCE = 1e-4
-"""Largest difference of a TCN's float32 output from the float64 forward pass, as a fraction of its deviation."""
+"""Largest difference of recorded predictions that passes, as a fraction of their deviation."""
 HALF_TOLERANCE = 5e-2
 """The same where the layer computes in 16 bits, of which bfloat16 keeps 8."""
 MOST_BESIDES = 1 << 24
@@ -47,7 +47,7 @@ class Evidence:
         variables: how many the model has, seeds of random generators left out.
         bit_exact: how many of them are bit for bit the source's.
         recomputed: how many are the values that the plan made of several arrays, bit for bit.
-        tcn_differences: the largest difference of each TCN's output from the forward pass, as a fraction of the
+        tcn_differences: the largest difference of each TCN's output from the evaluation, as a fraction of the
             output's standard deviation.
         run_on: the shapes of the inputs on which the whole model was run once.
         proof: how the whole model compares with the old one on them.

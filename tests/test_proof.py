@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -180,3 +181,35 @@ def test_drawn_inputs_can_be_looked_up_and_masks_mask() -> None:
     assert not (series[0] == series[-1, -1, 0]).any()
     assert (tokens == np.floor(tokens)).all()
     assert 0 <= tokens.min() < tokens.max()
+
+
+def test_a_layer_of_the_users_own_is_taken_as_it_is_and_what_is_around_it_is_compared(tmp_path: Path) -> None:
+    own = {"TimeWeights": _time_weights()}
+    one = case("mixed/tf215-own-layer-refused")
+
+    outcome = tcn_migrate.migrate(one.source, tmp_path / "new.keras", custom_objects=own)
+
+    assert outcome.evidence is not None
+    proof = outcome.evidence.proof
+    assert len(proof.outputs) == 1
+    assert len(proof.inner) >= 2
+    assert [said.split(" ")[0] for said in proof.unproven] == ["'time_weights'"]
+
+
+def test_a_fault_in_front_of_a_layer_of_the_users_own_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_settings("TCN", activation="tanh")(monkeypatch)
+    one = case("mixed/tf215-own-layer-refused")
+
+    with pytest.raises(VerificationError, match=r"layer 'tcn.*computes something else"):
+        tcn_migrate.migrate(one.source, tmp_path / "new.keras", custom_objects={"TimeWeights": _time_weights()})
+
+
+def _time_weights() -> Any:
+    class TimeWeights(keras.layers.Layer):  # type: ignore[misc]
+        def build(self, shape: Any) -> None:
+            self.w = self.add_weight(shape=(shape[1], 1), name="kernel")
+
+        def call(self, x: Any) -> Any:
+            return x * self.w
+
+    return TimeWeights

@@ -27,9 +27,10 @@ from tcn_migrate.evaluation import (  # noqa: F401  each enters its functions in
     tcn,
     wrappers,
 )
+from tcn_migrate.evaluation.inputs import makes_masks
 from tcn_migrate.evaluation.model import model_outputs
 from tcn_migrate.evaluation.table import Address, Calls, Layer, Setting, version
-from tcn_migrate.evaluation.tensors import Arithmetic, Tensor, Unproven
+from tcn_migrate.evaluation.tensors import UNCLEAR, Arithmetic, Tensor, Unproven
 from tcn_migrate.tcn.reading import TCNReading
 
 Place = tuple[Address, Calls, int]
@@ -79,13 +80,20 @@ class Value:
     unproven: Unproven | None
 
 
-def evaluate(old: Old, inputs: Sequence[Array], samples: int = SAMPLES) -> tuple[list[Value], dict[Place, Value]]:
+def evaluate(
+    old: Old,
+    inputs: Sequence[Array],
+    samples: int = SAMPLES,
+    given: Mapping[tuple[Address, Calls], Sequence[Array]] | None = None,
+) -> tuple[list[Value], dict[Place, Value]]:
     """Everything that a model computes.
 
     Args:
         old: the model.
         inputs: an array for each of its inputs.
         samples: how many times it is computed with rounding errors.
+        given: the outputs of calls that are not computed here, such as of the user's own classes. Nothing is known of
+            their masks.
 
     Returns:
         The outputs, in order; and every tensor inside, those of nested models too, in the order of computation.
@@ -94,6 +102,9 @@ def evaluate(old: Old, inputs: Sequence[Array], samples: int = SAMPLES) -> tuple
     said = version(old.keras_version)
     keras = said if (said[0] < 3) == old.keras_2 else ((2,) if old.keras_2 else (3,))
     is_tf = "-tf" in old.keras_version or keras >= (2, 4) or not old.keras_2
+
+    mask = UNCLEAR if makes_masks(old.config) else None
+    known = {call: [Tensor(_input(array), mask) for array in outputs] for call, outputs in (given or {}).items()}
 
     def run(noise: np.random.Generator | None) -> tuple[list[Any], dict[Place, Any]]:
         found: dict[Place, Any] = {}
@@ -106,7 +117,7 @@ def evaluate(old: Old, inputs: Sequence[Array], samples: int = SAMPLES) -> tuple
                 for index, output in enumerate(outputs):
                     found[address, calls, index] = output
 
-        setting = Setting(keras, is_tf, arrays, old.tcns, Arithmetic(noise), record)
+        setting = Setting(keras, is_tf, arrays, old.tcns, Arithmetic(noise), record, known)
         model = Layer(old.config, (), setting)
         given = [Tensor(_input(array)) for array in inputs]
         try:

@@ -120,6 +120,11 @@ def _masked(config: Json) -> tuple[float | None, bool]:
     return value, zeros
 
 
+def makes_masks(config: Json) -> bool:
+    """Whether a layer of a model makes masks."""
+    return _masked(config) != (None, False)
+
+
 def _looked_up(layer: Json) -> Choices | None:
     """What a layer may be called on; None if that is anything."""
     kind, config = layer["class_name"], layer["config"]

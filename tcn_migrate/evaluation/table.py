@@ -30,6 +30,7 @@ class Setting:
         tcns: what each TCN is, by its address, as read from the source.
         arithmetic: exact, or with rounding errors.
         record: called with the address of a layer, the numbers of the call, and its outputs.
+        given: the outputs of calls that are not computed here, from elsewhere.
     """
 
     keras: tuple[int, ...]
@@ -38,6 +39,7 @@ class Setting:
     tcns: Mapping[Address, TCNReading]
     arithmetic: Arithmetic
     record: Callable[[Address, Calls, list[Any]], None]
+    given: Mapping[tuple[Address, Calls], list[Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
