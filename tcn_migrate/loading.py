@@ -17,6 +17,7 @@ from typing import Any
 from tcn_migrate.budget import DEFAULT_BYTES
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.containers import open_checkpoint
+from tcn_migrate.containers.subclassed import HINT
 from tcn_migrate.errors import NamingError, VerificationError, quoted, reason
 from tcn_migrate.migration import migrate
 from tcn_migrate.moves import Plan
@@ -84,7 +85,7 @@ def load_weights(model: Any, path: PathLike, *, last_step: bool = False, max_byt
         )
     with tempfile.TemporaryDirectory(prefix="tcn-migrate-") as folder:
         architecture, new = Path(folder) / "architecture.json", Path(folder) / "model.keras"
-        config, names = json.loads(model.to_json()), {}
+        config, names = _config(model), {}
         with open_checkpoint(Path(path), config) as checkpoint:
             if checkpoint.layout == "names":
                 names = _pairs([layer.name for layer in model.layers if layer.weights], list(checkpoint.root.names()))
@@ -106,6 +107,21 @@ def load_weights(model: Any, path: PathLike, *, last_step: bool = False, max_byt
     paired = ", ".join(f"{quoted(own)} from {quoted(stored)}" for own, stored in names.items())
     _warn((f"layers were paired in their order, since their names differ: {paired}",) if names else ())
     _warn(outcome.warnings)
+
+
+def _config(model: Any) -> Json:
+    """The model as `to_json` writes it; a subclassed model has no layers there."""
+    try:
+        config: Json = json.loads(model.to_json())
+    except (NotImplementedError, TypeError):  # its constructor takes what Keras cannot write
+        config = {}
+    if not isinstance(config.get("config"), dict) or "layers" not in config["config"]:
+        raise NamingError(
+            "is a subclass of keras.Model, and only its code says how its layers are connected",
+            address=f"model {quoted(model.name)}",
+            hint=HINT,
+        )
+    return config
 
 
 def _pairs(own: Sequence[str], stored: Sequence[str]) -> dict[str, str]:

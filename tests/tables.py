@@ -132,7 +132,7 @@ A model needs no TCN to migrate. This page is generated: `python -m tests.tables
 | operators on tensors between layers | every function of [operators.md](operators.md) |
 | Lambdas | formulas of the functions below |
 | layers of your own | with their classes: `--custom-objects package.module` |
-| subclassed models | their weights, into your class in Keras 3: `tcn_migrate.load_weights(model, path)` |
+| subclassed models | their weights, into `keras.Model(x, model.call(x))` by `tcn_migrate.load_weights` |
 | training configuration | losses, metrics, optimizers and schedules of Keras, and the optimizer's state |
 
 ## Lambdas

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -136,3 +137,30 @@ def test_classes_of_the_users_own_in_the_model_need_no_mention() -> None:
 
     x = np.random.default_rng(0).standard_normal((2, *wanted.input_shape[1:]))
     np.testing.assert_array_equal(model.predict_on_batch(x), wanted.predict_on_batch(x))
+
+
+def test_weights_of_a_subclassed_model_go_into_the_class_by_the_way_that_the_refusal_names() -> None:
+    import keras
+
+    class Classifier(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = keras.layers.Conv1D(4, 2, activation="relu")
+            self.norm = keras.layers.BatchNormalization()
+            self.pool = keras.layers.GlobalAveragePooling1D()
+            self.head = keras.layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            return self.head(self.pool(self.norm(self.features(x))))
+
+    folder = Path(__file__).parent / "data/subclassed"
+    golden, model = np.load(folder / "golden.npz"), Classifier()
+    model(golden["x0"])
+    with pytest.raises(tcn_migrate.MigrationError, match=r"subclass of keras.Model.*keras.Model\(x, model.call\(x\)\)"):
+        tcn_migrate.load_weights(model, folder / "weights.h5")
+    x = keras.Input((6, 3))
+    functional = keras.Model(x, model.call(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # layers are paired in their order
+        tcn_migrate.load_weights(functional, folder / "weights.h5")
+    np.testing.assert_allclose(np.asarray(model(golden["x0"])), golden["y0"], rtol=1e-5)

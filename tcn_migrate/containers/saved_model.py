@@ -21,6 +21,7 @@ from tcn_migrate.containers.bounds import LARGEST_JSON, parse_json, parse_model
 from tcn_migrate.containers.folder import has_member, member, read_member
 from tcn_migrate.containers.object_graph import models_below, parse_children, parse_object_graph, root_node
 from tcn_migrate.containers.protobuf import fields, message_fields, text
+from tcn_migrate.containers.subclassed import HINT
 from tcn_migrate.containers.tensor_bundle import TensorBundle, read_bundle
 from tcn_migrate.containers.tf_checkpoint import assemble, stored_version
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, MigrationError, UnsafeError, quoted
@@ -231,7 +232,7 @@ def _config(model: Json) -> Json:
             f"the model is of the class {quoted(config['class_name'])}, a subclass of keras.Model, "
             "and only its code says how its layers are connected",
             expected="a Functional or Sequential model",
-            hint="Build the same model functionally where its code is, set its weights, and save that one",
+            hint=HINT,
         )
     return {"class_name": config["class_name"], "config": inner}
 

@@ -14,6 +14,7 @@ from typing import Any
 from tcn_migrate.checkpoint import Checkpoint, Content, Json, Node, Origin, tree_of
 from tcn_migrate.containers.folder import has_member, member, read_member
 from tcn_migrate.containers.object_graph import GraphNode, model_children, models_below, parse_object_graph, root_node
+from tcn_migrate.containers.subclassed import HINT
 from tcn_migrate.containers.tensor_bundle import TensorBundle, is_bundle_index, read_bundle
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, NamingError, UnsafeError, quoted
 
@@ -176,7 +177,7 @@ def _model(root: GraphNode, architecture: Json) -> GraphNode:
             "the object graph holds no Functional or Sequential model",
             expected="an edge 'layer-0'",
             found=", ".join(quoted(name) for name, _ in zip(root.names(), range(8), strict=False)) or "no edges",
-            hint="The weights are of a subclassed model, whose layers hang at attributes of its own",
+            hint=f"The weights are of a subclassed model, whose layers hang at attributes of its own. {HINT}",
         )
     raise ContainerError(
         f"the checkpoint holds {len(models)} models, and {len(fitting) or 'none'} of them fit the architecture",
