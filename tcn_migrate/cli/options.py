@@ -20,7 +20,8 @@ architecture: Decorator = click.option(
     "--architecture",
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
-    help="The model's JSON (what model.to_json() wrote), for a file that holds weights alone.",
+    help="For weights alone: the model's JSON (what model.to_json() wrote), a model's file of which only the config is "
+    "read, or MODULE:FUNCTION of yours that builds it, which is run.",
 )
 target: Decorator = click.option(
     "--target",
