@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tcn_migrate.budget import DEFAULT_BYTES, check_source
 from tcn_migrate.containers import open_checkpoint
-from tcn_migrate.errors import ArchitectureNeeded, ContainerError, MigrationError, as_file, foreseen, quoted, shell_command
+from tcn_migrate.errors import (
+    ArchitectureNeeded,
+    ContainerError,
+    MigrationError,
+    as_file,
+    foreseen,
+    quoted,
+    shell_command,
+)
 from tcn_migrate.inputs import Inputs, check_output, inputs, modules_of, saved_model_of
 
 if TYPE_CHECKING:
@@ -51,8 +59,8 @@ def migrate(
     Args:
         path: the old file or folder; it is opened for reading only.
         output: the new file, whose name ends in `.keras`; by default beside the old one, with that suffix.
-        architecture: for a file that holds weights alone: the JSON that `model.to_json()` wrote, a model's file of which
-            only the config is read, or `module:function` of your own that builds the model, which is run.
+        architecture: for a file that holds weights alone: the JSON that `model.to_json()` wrote, a model's file of
+            which only the config is read, or `module:function` of your own that builds the model, which is run.
         target: "layer" for a model with `tcn_migrate.TCN`, "plain" for one of Keras's own layers only.
         calibration: inputs like the training data, to measure lost moving statistics from: a path or several (.npz,
             .npy, .csv, .parquet), an array, a list of arrays, or any iterable of batches.

@@ -17,7 +17,8 @@ folder, release = sys.argv[1:3]
 
 def randomize(model):
     rng = np.random.RandomState(7)
-    model.set_weights([np.abs(rng.randn(*w.shape)).astype("float32") * 0.5 + 0.3 if "variance" in v.name
+    model.predict([np.ones((2, *i.shape[1:]), "float32") for i in model.inputs], verbose=0)  # weight norm's first call
+    model.set_weights([w if not w.shape else np.abs(rng.randn(*w.shape)).astype("float32") * 0.5 + 0.3 if "variance" in v.name
                        else rng.randn(*w.shape).astype("float32") * 0.4 for v, w in zip(model.weights, model.get_weights())])
 
 

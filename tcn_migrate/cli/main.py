@@ -21,6 +21,7 @@ _COMMANDS = {
     "plan": "tcn_migrate.cli.plan",
     "verify": "tcn_migrate.cli.verify",
     "batch": "tcn_migrate.cli.batch",
+    "repo": "tcn_migrate.cli.repo",
 }
 
 
@@ -68,6 +69,7 @@ Examples:
   tcn-migrate plan old.h5                          print every move before anything is done
   tcn-migrate batch models --to new                migrate a folder of checkpoints
   tcn-migrate verify new.keras --against old.h5    compare two files
+  tcn-migrate repo project                         a whole project with the code that loads its models
 
 \b
 Completion of commands, options and files in a shell, for good if it stands in

@@ -20,6 +20,7 @@ from tcn_migrate.errors import ContainerError, quoted
 _CONTAINERS = ("keras_zip", "h5", "saved_model", "tf_checkpoint", "tensorflowjs")
 _OF_HDF5 = ("keras_zip", "h5")
 
+
 @contextlib.contextmanager
 def open_checkpoint(
     path: Path, architecture: Json | None = None, meanwhile: Callable[[], None] = probe.nothing
