@@ -164,7 +164,8 @@ class Origin:
 
     Attributes:
         path: as the user gave it.
-        container: "keras zip", "hdf5 model", "hdf5 weights", "store weights", "savedmodel", "tf checkpoint".
+        container: "keras zip", "hdf5 model", "hdf5 weights", "store weights", "savedmodel", "tf checkpoint",
+            "tensorflow.js".
         keras_version: as the file says it, or None.
         content: its bytes.
         backend: as the file says it, or None.

@@ -123,9 +123,27 @@ class UnsafeError(MigrationError):
 
 
 class ArchitectureNeeded(MigrationError):
-    """The file holds weights alone; the model's JSON has to be given."""
+    """The file holds weights alone; the model's architecture has to be given.
+
+    Args:
+        problem, address: as for `MigrationError`.
+        source: the file, for the lines to type.
+    """
 
     kind = "architecture"
+
+    def __init__(self, problem: str, *, source: Path, address: str | None = None) -> None:
+        def line(architecture: str) -> str:
+            return shell_command("tcn-migrate", as_file(source), "--architecture", architecture)
+
+        super().__init__(
+            problem,
+            address=address,
+            hint="Give the architecture from one of three places. "
+            f"A JSON that model.to_json() wrote, in the old environment or in today's Keras: {line('model.json')}. "
+            f"A whole model with the same layers, of which only the config is read: {line('sibling.h5')}. "
+            f"Code of yours that builds it in today's Keras, which is run: {line('module:function')}",
+        )
 
 
 class UnknownLayerError(MigrationError):

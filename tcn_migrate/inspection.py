@@ -41,7 +41,7 @@ def inspect(
 
     Args:
         path: the file or folder.
-        architecture: the model's JSON, for a file that holds weights alone.
+        architecture: for a file that holds weights alone, as for `migrate`.
         last_step, custom_objects, max_bytes: as for `migrate`.
 
     Returns:

@@ -10,7 +10,7 @@ import os
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tcn_migrate.containers.subclassed import HINT
 from tcn_migrate.errors import NamingError, VerificationError, quoted, reason
 from tcn_migrate.migration import migrate
 from tcn_migrate.moves import Plan
+from tcn_migrate.naming.pairing import paired, renamed
 
 PathLike = str | os.PathLike[str]
 
@@ -88,8 +89,8 @@ def load_weights(model: Any, path: PathLike, *, last_step: bool = False, max_byt
         config, names = _config(model), {}
         with open_checkpoint(Path(path), config) as checkpoint:
             if checkpoint.layout == "names":
-                names = _pairs([layer.name for layer in model.layers if layer.weights], list(checkpoint.root.names()))
-        architecture.write_text(json.dumps(_renamed(config, names)), encoding="utf-8")
+                names = paired([layer.name for layer in model.layers if layer.weights], list(checkpoint.root.names()))
+        architecture.write_text(json.dumps(renamed(config, names)), encoding="utf-8")
         outcome = migrate(
             path,
             new,
@@ -104,8 +105,8 @@ def load_weights(model: Any, path: PathLike, *, last_step: bool = False, max_byt
         with zipfile.ZipFile(new) as archive:
             weights.write_bytes(archive.read("model.weights.h5"))
         _assign(model, outcome.plan, weights)
-    paired = ", ".join(f"{quoted(own)} from {quoted(stored)}" for own, stored in names.items())
-    _warn((f"layers were paired in their order, since their names differ: {paired}",) if names else ())
+    pairs = ", ".join(f"{quoted(own)} from {quoted(stored)}" for own, stored in names.items())
+    _warn((f"layers were paired in their order, since their names differ: {pairs}",) if names else ())
     _warn(outcome.warnings)
 
 
@@ -122,47 +123,6 @@ def _config(model: Any) -> Json:
             hint=HINT,
         )
     return config
-
-
-def _pairs(own: Sequence[str], stored: Sequence[str]) -> dict[str, str]:
-    """The stored names of a model's layers that have variables; none where the names fit, or the numbers do not."""
-    if set(own) <= set(stored) or len(own) != len(stored):
-        return {}
-    return dict(zip(own, stored, strict=True))
-
-
-def _renamed(model: Json, names: Mapping[str, str]) -> Json:
-    """A serialized functional or sequential model with layers of other names; what is inside of its layers stays."""
-    if not names:
-        return model
-    taken = {**names}
-    for layer in model["config"]["layers"]:
-        name = layer["config"]["name"]
-        if name not in names and name in names.values():  # a layer without variables has to make room
-            taken[name] = f"{name}_without_variables"
-
-    def reference(value: Any) -> Any:
-        if isinstance(value, dict):
-            history = value.get("keras_history")
-            if isinstance(history, list):
-                return {**value, "keras_history": [taken.get(history[0], history[0]), *history[1:]]}
-            return {key: reference(item) for key, item in value.items()}
-        if isinstance(value, list):
-            if len(value) == 3 and isinstance(value[0], str) and all(isinstance(part, int) for part in value[1:]):
-                return [taken.get(value[0], value[0]), *value[1:]]
-            return [reference(item) for item in value]
-        return value
-
-    layers = []
-    for layer in model["config"]["layers"]:
-        name = taken.get(layer["config"]["name"], layer["config"]["name"])
-        changed = {**layer, "config": {**layer["config"], "name": name}}
-        for key in ("name", "inbound_nodes"):
-            if key in layer:
-                changed[key] = name if key == "name" else reference(layer[key])
-        layers.append(changed)
-    ends = {key: reference(model["config"][key]) for key in ("input_layers", "output_layers") if key in model["config"]}
-    return {**model, "config": {**model["config"], "layers": layers, **ends}}
 
 
 def _assign(model: Any, plan: Plan, weights: Path) -> None:

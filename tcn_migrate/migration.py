@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tcn_migrate.budget import DEFAULT_BYTES, check_source
 from tcn_migrate.containers import open_checkpoint
-from tcn_migrate.containers.architecture import read_architecture
-from tcn_migrate.errors import ContainerError, MigrationError, as_file, foreseen, quoted, shell_command
+from tcn_migrate.errors import (
+    ArchitectureNeeded,
+    ContainerError,
+    MigrationError,
+    as_file,
+    foreseen,
+    quoted,
+    shell_command,
+)
 from tcn_migrate.inputs import Inputs, check_output, inputs, modules_of, saved_model_of
 
 if TYPE_CHECKING:
@@ -56,7 +63,8 @@ def migrate(
     Args:
         path: the old file or folder; it is opened for reading only.
         output: the new file, whose name ends in `.keras`; by default beside the old one, with that suffix.
-        architecture: the JSON that `model.to_json()` wrote, for a file that holds weights alone.
+        architecture: for a file that holds weights alone: the JSON that `model.to_json()` wrote, a model's file of
+            which only the config is read, or `module:function` of your own that builds the model, which is run.
         target: "layer" for a model with `tcn_migrate.TCN`, "plain" for one of Keras's own layers only.
         calibration: inputs like the training data, to measure lost moving statistics from: a path or several (.npz,
             .npy, .csv, .parquet), an array, a list of arrays, or any iterable of batches.
@@ -84,7 +92,11 @@ def migrate(
     check_target(new, source, read, overwrite=overwrite)
     said = progress or (lambda phase, done, total: None)
     recovery, evidence, model, agreed = None, None, None, None
-    with _checkpoint(source, architecture, max_bytes) as checkpoint:
+
+    def choose() -> Choices:
+        return _choices(target, last_step, custom_objects, drop_optimizer, max_bytes)
+
+    with _checkpoint(source, architecture, choose, max_bytes) as checkpoint:
         from tcn_migrate.outcome import Outcome
         from tcn_migrate.planning import make_plan
         from tcn_migrate.recovery.decide import Means, examine, settle
@@ -97,8 +109,7 @@ def migrate(
             refuse_absent(reference)
             refuse_absent(calibration)
         with _reading(path):
-            choices = _choices(target, last_step, custom_objects, drop_optimizer, max_bytes)
-            decided = make_plan(checkpoint, choices)
+            decided = make_plan(checkpoint, choose())
             decided = replace(decided, reading=_options(architecture, last_step, custom_objects, max_bytes))
             decided, losses = settle(decided, examine(decided), means)
         _log_plan(decided)
@@ -186,10 +197,14 @@ def plan(
     Raises:
         MigrationError: it would stop, and why.
     """
-    with _checkpoint(path, architecture, max_bytes) as checkpoint, _reading(path):
+
+    def choose() -> Choices:
+        return _choices(target, last_step, custom_objects, drop_optimizer, max_bytes)
+
+    with _checkpoint(path, architecture, choose, max_bytes) as checkpoint, _reading(path):
         from tcn_migrate.planning import make_plan
 
-        decided = make_plan(checkpoint, _choices(target, last_step, custom_objects, drop_optimizer, max_bytes))
+        decided = make_plan(checkpoint, choose())
         decided = replace(decided, reading=_options(architecture, last_step, custom_objects, max_bytes))
         _log_plan(decided)
         for move in (*decided.moves, *decided.optimizer):
@@ -200,14 +215,36 @@ def plan(
 
 
 @contextlib.contextmanager
-def _checkpoint(path: PathLike, architecture: PathLike | None, max_bytes: int) -> Iterator[Checkpoint]:
-    """The source, opened."""
+def _checkpoint(
+    path: PathLike, architecture: PathLike | None, choose: Callable[[], Choices], max_bytes: int
+) -> Iterator[Checkpoint]:
+    """The source, opened, with an architecture for weights alone.
+
+    Args:
+        choose: the choices of the migration, for which an architecture that is found unasked has to fit.
+    """
+    source = Path(path)
     with contextlib.ExitStack() as stack:
         with _reading(path):
-            config = None if architecture is None else read_architecture(Path(architecture))
-            check_source(Path(path), max_bytes)
+            check_source(source, max_bytes)
             _LOG.info("reading %s", quoted(path, 200))
-            checkpoint = stack.enter_context(open_checkpoint(Path(path), config, _load_the_rest))
+            if architecture is not None:
+                from tcn_migrate.architectures import architecture_of, fitted
+
+                given = architecture_of(architecture)
+                checkpoint = fitted(stack.enter_context(open_checkpoint(source, given, _load_the_rest)))
+            else:
+                try:
+                    checkpoint = stack.enter_context(open_checkpoint(source, None, _load_the_rest))
+                except ArchitectureNeeded:
+                    from tcn_migrate.architectures import beside
+
+                    found = beside(source, choose())
+                    if found is None:
+                        raise
+                    checkpoint = stack.enter_context(open_checkpoint(source, found.config))
+                    said = {"architecture_beside": found.path.name, "architecture_proven": found.proven}
+                    checkpoint = replace(checkpoint, hints={**checkpoint.hints, **said})
         yield checkpoint
 
 

@@ -120,7 +120,12 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
     warnings = [*modern.warnings, *(w for r in readings.values() for w in r.warnings)]
     if "architecture_beside" in checkpoint.hints:
         beside = quoted(checkpoint.hints["architecture_beside"])
-        warnings.append(f"the file holds weights alone; the architecture was taken from {beside} beside it")
+        proof = ", in which every array has its place" if checkpoint.hints.get("architecture_proven") else ""
+        warnings.append(f"the file holds weights alone; the architecture was taken from {beside} beside it{proof}")
+    if "architecture_pairs" in checkpoint.hints:
+        pairs = checkpoint.hints["architecture_pairs"].items()
+        named = ", ".join(f"{quoted(own)} is {quoted(stored)} in the file" for own, stored in pairs)
+        warnings.append(f"the architecture's layers have other names and were paired in their order: {named}")
     check_features(stored, located.arrays, {a: r.input_width for a, r in readings.items()})
     custom = target.custom_layers(config, choices.custom_classes, derived)
     moves, missing = make_moves(config, located, readings, modern, lowered, custom)

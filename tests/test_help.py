@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from tcn_migrate.cli.main import main
 from tests.readme import ENVIRONMENT, ROOT
 
-COMMANDS = ["", "migrate", "inspect", "check", "plan", "verify", "diff", "batch"]
+COMMANDS = ["", "migrate", "inspect", "check", "plan", "verify", "diff", "batch", "repo"]
 
 
 def help_of(command: str) -> str:

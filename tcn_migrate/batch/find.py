@@ -153,19 +153,19 @@ def _asked(text: str, leave_out: str | None) -> Iterator[Source]:
         files = []
         for found in fitting:
             if tree.is_folder(found):
-                yield from _below(tree, found)
+                yield from below(tree, found)
             else:
                 files.append(found)
         for folder in sorted({_parted(file)[0] for file in files}):
             names = [name for file in files for parent, name in [_parted(file)] if parent == folder]
             yield from _in_folder(tree, folder, folder, [], names)
     elif tree.is_folder(path):
-        yield from _below(tree, path)
+        yield from below(tree, path)
     else:
         yield _named(tree, path)
 
 
-def _below(tree: Tree, root: str) -> Iterator[Source]:
+def below(tree: Tree, root: str) -> Iterator[Source]:
     for folder, folders, files in tree.walk(root):
         yield from _in_folder(tree, root, folder, folders, files)
     for folder in tree.unreadable:

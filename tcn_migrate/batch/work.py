@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from tcn_migrate.architectures import architecture_of
 from tcn_migrate.batch import storage
 from tcn_migrate.batch.find import Kind
 from tcn_migrate.budget import DEFAULT_BYTES
 from tcn_migrate.containers import read_checkpoint
-from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.containers.keras_zip import read_metadata
 from tcn_migrate.errors import ArchitectureNeeded, MigrationError, NoRoomError, quoted
 from tcn_migrate.moves import Plan
@@ -284,7 +284,12 @@ def _skipped(job: Job) -> BatchOutcome:
 
 def _hash_of(source: Path, settings: Mapping[str, Any]) -> str:
     given = settings.get("architecture")
-    return read_checkpoint(source, None if given is None else read_architecture(Path(given))).origin.sha256
+    try:
+        return read_checkpoint(source, None if given is None else architecture_of(given)).origin.sha256
+    except ArchitectureNeeded:  # which lies beside it
+        from tcn_migrate.migration import plan
+
+        return plan(source, custom_objects=settings.get("custom_objects")).origin.sha256
 
 
 def _made_from(new: Path, sha256: Any) -> bool:

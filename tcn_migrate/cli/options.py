@@ -87,7 +87,8 @@ architecture: Decorator = click.option(
     "--architecture",
     type=LocalPath(),
     metavar="FILE",
-    help="The model's JSON (what model.to_json() wrote), for a file that holds weights alone.",
+    help="For weights alone: the model's JSON (what model.to_json() wrote), a model's file of which only the config is "
+    "read, or MODULE:FUNCTION of yours that builds it, which is run.",
 )
 architecture_or_url: Decorator = click.option(
     "--architecture",

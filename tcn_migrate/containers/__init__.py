@@ -11,28 +11,14 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from tcn_migrate.checkpoint import Checkpoint, Json
-from tcn_migrate.containers import probe
-from tcn_migrate.containers.architecture import find_architecture, read_architecture
-from tcn_migrate.errors import ArchitectureNeeded, ContainerError, quoted
+from tcn_migrate.containers import probe, strangers
+from tcn_migrate.errors import ContainerError, quoted
 
-_CONTAINERS = ("keras_zip", "h5", "saved_model", "tf_checkpoint")
+_CONTAINERS = ("keras_zip", "h5", "saved_model", "tf_checkpoint", "tensorflowjs")
 _OF_HDF5 = ("keras_zip", "h5")
-
-_STRANGERS = {
-    b"\x80": "a pickle",
-    b"(lp": "a pickle",
-    b"\x93NUMPY": "a NumPy array",
-    b"\x1f\x8b": "a gzip archive",
-    b"BZh": "a bzip2 archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"\x28\xb5\x2f\xfd": "a zstandard archive",
-    b"TFL3": "a TensorFlow Lite model",
-}
 
 
 @contextlib.contextmanager
@@ -69,8 +55,7 @@ def read_checkpoint(
 
     Args:
         path: a file, the folder of a SavedModel or checkpoint, or a checkpoint's prefix.
-        architecture: the model's config, for containers that hold weights alone. If it is needed and not given, it is
-            looked for beside the file.
+        architecture: the model's config, for containers that hold weights alone.
         meanwhile: what `probe.withstands` calls while a copy of this process tries the file, if it is HDF5.
 
     Raises:
@@ -91,33 +76,22 @@ def read_checkpoint(
     for name in _CONTAINERS:
         container = importlib.import_module(f"tcn_migrate.containers.{name}")
         if container.matches(path):
+            other = strangers.recognize(path) if name == "keras_zip" else None
+            if other is not None:
+                break
             if name in _OF_HDF5:
                 probe.withstands(path, meanwhile)
-            try:
-                checkpoint: Checkpoint = container.read(path, architecture)
-            except ArchitectureNeeded:
-                beside = find_architecture(path)
-                if beside is None:
-                    raise
-                checkpoint = container.read(path, read_architecture(beside))
-                checkpoint = replace(checkpoint, hints={**checkpoint.hints, "architecture_beside": beside.name})
+            checkpoint: Checkpoint = container.read(path, architecture)
             return checkpoint
+    known = strangers.recognize(path)
     raise ContainerError(
-        f"not a Keras checkpoint: {_what(path)}",
-        expected="a .keras archive, an HDF5 file, a SavedModel or a TensorFlow checkpoint",
+        f"not a Keras checkpoint: {known[0] if known else _what(path)}",
+        expected="a .keras archive, an HDF5 file, a SavedModel, a TensorFlow checkpoint or a folder of TensorFlow.js",
+        hint=known[1] if known else None,
     )
 
 
 def _what(path: Path) -> str:
     if path.is_dir():
-        return "a folder without saved_model.pb, checkpoint or .index"
-    with path.open("rb") as file:
-        start = file.read(16)
-    if not start:
-        return "an empty file"
-    for mark, name in _STRANGERS.items():
-        if start.startswith(mark):
-            return name
-    if start.lstrip()[:1] in (b"{", b"["):
-        return "JSON; a model's architecture holds no weights"
+        return "a folder without saved_model.pb, checkpoint, .index or model.json"
     return "an unknown format"

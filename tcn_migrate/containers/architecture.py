@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.containers.bounds import LARGEST_JSON, MIB, parse_model
-from tcn_migrate.errors import ContainerError, MigrationError, UnsafeError, quoted
+from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
 
 def read_architecture(path: Path) -> Json:
@@ -32,20 +32,3 @@ def read_architecture(path: Path) -> Json:
             hint="Write it anew in the old environment: open('model.json', 'w').write(model.to_json())",
         )
     return parse_model(text, name)
-
-
-def find_architecture(path: Path) -> Path | None:
-    """The one JSON file beside `path` that holds a model's config; None if there is none, or more than one."""
-    found = []
-    folder = path.parent
-    try:
-        candidates = sorted(folder.glob("*.json"))[:100]
-    except OSError:
-        return None
-    for candidate in candidates:
-        try:
-            read_architecture(candidate)
-        except MigrationError:
-            continue
-        found.append(candidate)
-    return found[0] if len(found) == 1 else None

@@ -77,10 +77,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
             model = architecture
     else:
         if architecture is None:
-            raise ArchitectureNeeded(
-                "holds weights alone, without the model's architecture",
-                hint="Give the JSON that model.to_json() wrote: --architecture model.json",
-            )
+            raise ArchitectureNeeded("holds weights alone, without the model's architecture", source=path)
         model = architecture
         if names is not None:
             paths, rest = _by_layer(file, names, "file")

@@ -121,10 +121,7 @@ def _without_config(folder: Path, bundle: TensorBundle) -> MigrationError:
         reason = f"{METADATA} describes no model"
     else:
         reason = f"there is no {METADATA}, which TensorFlow 2.5 and later write beside {GRAPH}"
-    return ArchitectureNeeded(
-        f"the SavedModel holds no Keras config: {reason}",
-        hint="Give the model's JSON, which model.to_json() writes where the model is built: --architecture FILE",
-    )
+    return ArchitectureNeeded(f"the SavedModel holds no Keras config: {reason}", source=folder)
 
 
 def _objects(folder: Path) -> Objects:

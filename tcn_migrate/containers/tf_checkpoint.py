@@ -53,7 +53,7 @@ def read(path: Path, architecture: Json | None = None) -> Checkpoint:
         raise ArchitectureNeeded(
             "a TensorFlow checkpoint holds the weights alone, and no config of the model",
             address=quoted(f"{prefix}.index"),
-            hint="Give the model's JSON, which model.to_json() writes where the model is built: --architecture FILE",
+            source=path,
         )
     return assemble(
         bundle,

@@ -29,6 +29,8 @@ _WAYS = (
     ("Start afresh with what is lost, and train again", ("--reinitialize",)),
     ("Take what is suspect as it is", ("--keep-suspect",)),
     ("Give the model's JSON", ("--architecture", "model.json")),
+    ("Give a whole model with the same layers", ("--architecture", "sibling.h5")),
+    ("Give code that builds the model", ("--architecture", "module:function")),
     ("Give your own classes", ("--custom-objects", "package.module")),
     ("It was written by keras-tcn 2.9.1", ("--last-step",)),
     ("Replace the file that is there", ("--overwrite",)),
