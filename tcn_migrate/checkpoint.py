@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,41 @@ Layout = Literal["store", "names", "saver", "graph"]
 """How arrays are named. `store`: Keras's own weight store (`layers/dense/vars/0`). `names`: HDF5 groups by layer name,
 then variable names (`dense/dense/kernel:0`). `saver`: variable names alone (TensorFlow 1's Saver). `graph`: edges of
 TensorFlow's object graph; the stored keys are no paths."""
+
+
+@dataclass(frozen=True)
+class KerasVersion:
+    """The release of Keras that wrote a file.
+
+    Attributes:
+        release: major and minor version; the major version alone if the file does not say more.
+        of_tensorflow: it is marked as that of `tf.keras`, as up to Keras 2.4 ("2.2.4-tf"). Up to 2.3 there was also a
+            Keras without TensorFlow's name, which computes some layers otherwise.
+    """
+
+    release: tuple[int, ...]
+    of_tensorflow: bool = False
+
+    @classmethod
+    def parse(cls, text: str | None) -> KerasVersion | None:
+        """The version of "2.2.4-tf" or "3"; None if the text is none."""
+        found = re.match(r"(\d{1,4})(?:\.(\d{1,4}))?", text or "")
+        if found is None:
+            return None
+        return cls(tuple(int(number) for number in found.groups() if number is not None), "-tf" in (text or ""))
+
+    @property
+    def major(self) -> int:
+        return self.release[0]
+
+    def before(self, major: int, minor: int) -> bool:
+        """Whether it is known to be older than a release."""
+        return len(self.release) == 2 and self.release < (major, minor)
+
+    @property
+    def without_tensorflow(self) -> bool:
+        """Whether it is known to be Keras 2 without TensorFlow's name: keras 2.0 to 2.3."""
+        return self.major == 2 and self.before(2, 4) and not self.of_tensorflow
 
 
 Box = tuple[int, ...]

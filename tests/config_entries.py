@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.catalogue.classes import CLASSES
 from tcn_migrate.config.graph.drawing import tensor
+
+KEPT = {row.name: row.settings for row in CLASSES.values() if row.settings is not None}
+"""The layer classes that Keras 3 has, with their settings."""
 
 
 def layer(class_name: str, name: str, *inputs: str | tuple[str, int], **settings: Any) -> Json:

@@ -10,12 +10,13 @@ import pytest
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config import repaired
-from tcn_migrate.config.catalogue.defaults import DEFAULTS, neutral
+from tcn_migrate.config.catalogue.classes import CLASSES
+from tcn_migrate.config.catalogue.defaults import neutral
 from tcn_migrate.config.catalogue.objects import cleaned
-from tcn_migrate.config.catalogue.settings import LAYERS, OBJECTS
+from tcn_migrate.config.catalogue.settings import OBJECTS
 from tcn_migrate.config.guards.settings import check_settings
 from tcn_migrate.errors import MigrationError, SettingError, UnknownLayerError, UnsafeError
-from tests.config_entries import functional, inner, layer, sequential, source
+from tests.config_entries import KEPT, functional, inner, layer, sequential, source
 
 
 def checked(class_name: str, **config: Any) -> tuple[Json, tuple[str, ...]]:
@@ -197,10 +198,10 @@ def test_every_object_is_kept_by_its_name_alone() -> None:
             assert cleaned(kind, found) == (found, True)
 
 
-@pytest.mark.parametrize("class_name", sorted(DEFAULTS))
+@pytest.mark.parametrize("class_name", sorted(row.name for row in CLASSES.values() if row.younger))
 def test_a_default_that_only_younger_releases_know_is_left_out(class_name: str) -> None:
-    defaults = DEFAULTS[class_name]
-    assert set(defaults) <= LAYERS[class_name]
+    defaults = CLASSES[class_name].younger
+    assert set(defaults) <= KEPT[class_name]
     model = functional(source(), layer(class_name, "l", "x", **defaults))
     assert neutral(model)["config"]["layers"][1]["config"] == {"name": "l"}
     for key, value in defaults.items():

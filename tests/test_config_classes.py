@@ -11,11 +11,13 @@ import pytest
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue import classes
-from tcn_migrate.config.catalogue.names import snake_case, store_name
-from tcn_migrate.config.catalogue.settings import COMMON, FORMER_NAMES, GONE, LAYERS, OUTSIDE
+from tcn_migrate.config.catalogue.classes import CLASSES, FORMER_NAMES, store_name
+from tcn_migrate.config.catalogue.names import snake_case
+from tcn_migrate.config.catalogue.settings import COMMON
 from tcn_migrate.config.graph.drawing import tensor
+from tcn_migrate.config.repairs import repair_layers
 from tcn_migrate.naming.target import paths
-from tests.config_entries import functional, inner, layer, source
+from tests.config_entries import KEPT, functional, inner, layer, source
 
 keras = pytest.importorskip("keras")
 
@@ -229,7 +231,7 @@ def _variable(entry: Json, address: tuple[str, ...]) -> classes.Variable:
 
 
 def test_every_class_of_the_table_is_tried_or_named() -> None:
-    assert {case[0] for case in CASES} | set(NOT_HERE) == set(LAYERS)
+    assert {case[0] for case in CASES} | set(NOT_HERE) == set(KEPT)
 
 
 @pytest.mark.parametrize(("class_name", "config", "shape"), CASES)
@@ -239,7 +241,7 @@ def test_every_setting_that_keras_writes_is_in_the_table(
     if not hasattr(keras.layers, class_name):
         pytest.skip(f"Keras {keras.__version__} has no {class_name}")
     made = keras.saving.deserialize_keras_object(model_of(class_name, config, shape)["config"]["layers"][1])
-    assert set(made.get_config()) <= LAYERS[class_name] | COMMON
+    assert set(made.get_config()) <= KEPT[class_name] | COMMON
 
 
 def test_every_layer_class_of_keras_is_in_a_table() -> None:
@@ -249,11 +251,14 @@ def test_every_layer_class_of_keras_is_in_a_table() -> None:
         for kind in vars(keras.layers).values()
         if isinstance(kind, type) and issubclass(kind, keras.layers.Layer)
     }
-    assert {FORMER_NAMES.get(name, name) for name in own - base} <= set(LAYERS) | set(OUTSIDE)
+    assert {FORMER_NAMES.get(name, name) for name in own - base} <= set(KEPT) | {
+        row.name for row in CLASSES.values() if row.unsafe
+    }
 
 
 def test_what_is_gone_is_gone() -> None:
-    for name in set(GONE) - {"Layer", "Wrapper", "KerasTensor"}:
+    gone = {row.name for row in CLASSES.values() if row.gone}
+    for name in gone - {"Layer", "Wrapper", "KerasTensor"}:
         assert not hasattr(keras.layers, name), name
 
 
@@ -299,12 +304,41 @@ def test_what_is_not_in_the_table_is_not_known() -> None:
     assert classes.parts("Evil", {}) == ()
 
 
-@pytest.mark.parametrize("class_name", sorted(LAYERS))
+@pytest.mark.parametrize("class_name", sorted(KEPT))
 @pytest.mark.parametrize("odd", [None, -1, "x", [], {}, [None], True, 1.5, {"class_name": 3}])
 def test_odd_settings_break_nothing(class_name: str, odd: Any) -> None:
     """Variables and parts are asked for before settings are checked."""
-    config = dict.fromkeys(LAYERS[class_name] | COMMON, odd)
+    config = dict.fromkeys(KEPT[class_name] | COMMON, odd)
     for variable in classes.variables(class_name, config):
         assert variable.name
     for part in classes.parts(class_name, config):
         assert part.role
+
+
+def test_a_row_says_one_thing_of_what_becomes_of_its_class() -> None:
+    """A class that nothing knows, of which Keras's layers are made, has a row for its variables or parts alone."""
+    inside_others = {"ConvLSTMCell", classes.LIST}
+    for row in CLASSES.values():
+        fates = [row.settings is not None, row.model is not None, row.raw, row.gone is not None, row.unsafe is not None]
+        assert sum(fates) == (0 if row.name in inside_others or (row.replaced_by and row.settings is None) else 1), row
+        assert row.replaced_by is None or row.replaced_by in KEPT
+        assert row.settings is None or set(row.younger) | set(row.without_effect) | set(row.rates) <= row.settings
+
+
+def test_every_name_of_a_class_is_of_one_row() -> None:
+    former = [name for row in CLASSES.values() for name in row.former_names]
+    assert len(former) == len(set(former)) == len(FORMER_NAMES)
+    assert not set(former) & set(CLASSES)
+    families = [row.name for family in classes.FAMILIES for row in family.ROWS]
+    assert len(families) == len(CLASSES)
+
+
+def test_a_class_that_a_repair_replaces_is_repaired() -> None:
+    """`replaced_by` in the row, and the repair that does it."""
+    for row in CLASSES.values():
+        if row.replaced_by is None:
+            continue
+        config: Json = {"name": "l", **({"height": 2, "width": 2} if row.name == "RandomCrop" else {})}
+        model = functional(source("x", IMAGE), {**layer(row.name, "l", "x"), "config": config})
+        made = repair_layers(model, keras_2=True).config["config"]["layers"][1]
+        assert made["class_name"] == row.replaced_by

@@ -14,11 +14,9 @@ from click.testing import CliRunner
 import tcn_migrate
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.cli.main import main
-from tcn_migrate.config.catalogue.settings import LAYERS
+from tcn_migrate.config.catalogue.classes import CLASSES
 from tcn_migrate.config.guards.settings import check_settings
 from tcn_migrate.config.model_repairs.fixed_training import (
-    ALWAYS,
-    RATES,
     depends_on_training,
     fix_training,
     refuse_random_crops,
@@ -26,7 +24,7 @@ from tcn_migrate.config.model_repairs.fixed_training import (
 from tcn_migrate.errors import SettingError
 from tcn_migrate.tcn.fixed_training import FixedTraining
 from tests.cases import Case, case
-from tests.config_entries import functional, inner, layer, sequential, source
+from tests.config_entries import KEPT, functional, inner, layer, sequential, source
 
 TRUE, FALSE, DRAWN = "calls/training-true", "calls/training-false", "calls/training-true-plain"
 
@@ -268,11 +266,12 @@ def test_every_layer_of_keras_that_knows_training_is_in_the_tables() -> None:
     same_in_both |= {"MaxNumBoundingBoxes", "Dense", "EinsumDense"}  # the last two for quantized training alone
     known = {
         name
-        for name in LAYERS
+        for name in KEPT
         if hasattr(keras.layers, name) and "training" in inspect.signature(getattr(keras.layers, name).call).parameters
     }
 
-    assert known - RATES.keys() - ALWAYS - by_parts - same_in_both == set()
+    in_the_rows = {row.name for row in CLASSES.values() if row.rates or row.random}
+    assert known - in_the_rows - by_parts - same_in_both == set()
 
 
 @pytest.mark.parametrize("value", [True, False, None])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.catalogue import masks as rules
+from tcn_migrate.config.catalogue.classes import CLASSES
 from tcn_migrate.config.graph.drawing import history, is_tensor, tensor, tensors_in
 from tcn_migrate.config.guards.graph import check_graphs
 from tcn_migrate.config.masks import repair_masks
@@ -127,7 +127,7 @@ def test_a_mask_that_nobody_uses_is_left_alone() -> None:
     assert repaired(config)[1] == []
 
 
-@pytest.mark.parametrize("class_name", sorted(rules.MERGES))
+@pytest.mark.parametrize("class_name", sorted(row.name for row in CLASSES.values() if row.masks.role == "merges"))
 def test_a_merge_passes_the_one_mask_there_is(class_name: str) -> None:
     merge = layer(class_name, "merge", [tensor("masking"), tensor("x")])
     layers, done = repaired(model(source(), masking(), merge, lstm("lstm", tensor("merge"))))
@@ -335,7 +335,8 @@ def test_the_installed_keras_passes_masks_as_the_rules_say() -> None:
         "SpectralNormalization": (keras.layers.Dense(3),),
         "Normalization": (None, 0.1, 2.0),
     }
-    names = [name for name in rules.PASSED_BY_KERAS_3 if hasattr(keras.layers, name) and name != "Softmax"]
+    passing = [row.name for row in CLASSES.values() if row.masks.keras_3]
+    names = [name for name in passing if hasattr(keras.layers, name) and name != "Softmax"]
     assert len(names) > 20
     for name in [*names, "Conv1D", "Reshape", "Flatten", "MaxPooling1D"]:
         more = {"Conv1D": (3, 2), "Reshape": ((3, 6),)}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tcn_migrate.checkpoint import Json
+from tcn_migrate.checkpoint import Json, KerasVersion
 from tcn_migrate.config.catalogue.defaults import neutral
 from tcn_migrate.config.guards.graph import check_graphs
 from tcn_migrate.config.guards.settings import check_settings
@@ -105,9 +104,9 @@ def of_keras_2(stored: Json, keras_version: str | None) -> bool:
 
     Keras 3 calls a layer with `args` and `kwargs`, and an InputLayer's shape is `batch_shape`, in all its containers.
     """
-    major = re.match(r"\d+", keras_version or "")
-    if major and int(major[0]) > 0:
-        return int(major[0]) < 3
+    version = KerasVersion.parse(keras_version)
+    if version is not None and version.major > 0:
+        return version.major < 3
     config = stored.get("config")
     layers = config.get("layers") if isinstance(config, dict) else config
     for layer in layers if isinstance(layers, list) else []:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tcn_migrate.checkpoint import Array, Json
+from tcn_migrate.config.catalogue.classes import LIST, parts
 from tcn_migrate.evaluation.activations import activate
 from tcn_migrate.evaluation.convolution import channels_last, convolve
 from tcn_migrate.evaluation.table import Arguments, Layer, computes, sizes
@@ -103,8 +104,6 @@ def _stacked(cell: Layer, x: Array, states: list[Array]) -> tuple[Array, list[Ar
 
 
 def _cells(stack: Layer) -> list[Layer]:
-    from tcn_migrate.config.catalogue.parts import LIST, parts
-
     held = stack.part("cells", {"class_name": LIST, "config": {}})
     return [held.part(part.role, part.entry) for part in parts(LIST, {"items": stack.config["cells"]})]
 

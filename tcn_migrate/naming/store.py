@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from tcn_migrate.checkpoint import Json, Node, StoredArray
-from tcn_migrate.config.catalogue.classes import Part, Variable
-from tcn_migrate.config.catalogue.names import store_name
+from tcn_migrate.config.catalogue.classes import Part, Variable, store_name
 from tcn_migrate.containers.h5 import STORE_ROOTS
 from tcn_migrate.naming.entries import class_of, is_operation, layers_of
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.catalogue.variables import Shape
+from tcn_migrate.config.catalogue.layer_class import Shape
+from tcn_migrate.config.catalogue.layers import activation
 from tcn_migrate.config.graph.entries import is_entry, is_model, name_of
 
 OPERATIONS: dict[str, str] = {
@@ -37,15 +38,6 @@ FORMER_NAMES: dict[str, str] = {
 }
 """Names of TensorFlow for functions that Keras has under another name."""
 
-_LAYERS: dict[str, Json] = {
-    "ELU": {"alpha": 1.0},
-    "LeakyReLU": {"alpha": 0.3},
-    "ReLU": {"max_value": None, "negative_slope": 0.0, "threshold": 0.0},
-    "Softmax": {"axis": -1},
-    "ThresholdedReLU": {"theta": 1.0},
-}
-"""Layers without variables that are activations, with their defaults in Keras 2 (keras/src/layers/activation, 2.15)."""
-
 
 def operation(function: str) -> Json:
     """The operation of Keras 3 for a function of TensorFlow, as the setting `activation` of a layer."""
@@ -68,15 +60,17 @@ def of_layer(class_name: str, stored: Json) -> tuple[str, Json] | None:
     Returns:
         None if it is no such layer, or has a setting that is no number.
     """
-    if class_name not in _LAYERS:
+    defaults = activation.DEFAULTS.get(class_name)
+    if defaults is None:
         return None
-    settings = {**_LAYERS[class_name], **{key: stored[key] for key in _LAYERS[class_name] if key in stored}}
+    settings = {key: stored.get(key, value) for key, value in defaults.items()}
     if class_name == "LeakyReLU":
         settings = {"negative_slope": stored.get("negative_slope", settings["alpha"])}
     if class_name == "ThresholdedReLU":
-        class_name, settings = "ReLU", {**_LAYERS["ReLU"], "threshold": settings["theta"]}
+        class_name, settings = "ReLU", {**activation.DEFAULTS["ReLU"], "threshold": settings["theta"]}
     if class_name == "ReLU":
-        settings = {key: _LAYERS["ReLU"][key] if value is None else value for key, value in settings.items()}
+        given = {key: value for key, value in settings.items() if value is not None}
+        settings = {**activation.DEFAULTS["ReLU"], **given}
     return (class_name, settings) if all(_fits(key, value) for key, value in settings.items()) else None
 
 

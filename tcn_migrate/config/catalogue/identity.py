@@ -10,17 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.catalogue.classes import FORMER_NAMES, facts
 from tcn_migrate.config.catalogue.operations import is_operation, module_of
-from tcn_migrate.config.catalogue.settings import FORMER_NAMES, GONE, LAYERS, OUTSIDE
 from tcn_migrate.errors import ContainerError, UnknownLayerError, UnsafeError, quoted
-
-MODELS = {"Functional": "keras.src.models.functional", "Sequential": "keras.src.models.sequential"}
-
-RAW = frozenset({"Lambda", "TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"})
-"""Classes that operations replace. Their config is read by whoever replaces them, and stays as it is until then."""
-
-REPLACED = frozenset({"ThresholdedReLU", "SyncBatchNormalization", "AddLoss", "AddMetric"})
-"""Classes of Keras 2 that Keras 3 lacks and that a repair replaces."""
 
 FIXED_TRAINING = "FixedTraining"
 """The class of this package that calls another layer with one value of `training`."""
@@ -67,8 +59,8 @@ def identify(stored: Json, custom_classes: frozenset[str], where: str, *, keras_
         return Identity(plain_name, "tcn.tcn", None, "tcn")
     if supplied is not None:
         return Identity(plain_name, module if isinstance(module, str) else None, supplied, "custom")
-    if stated in OUTSIDE:
-        raise UnsafeError(f"its class is {quoted(stated)}, and {OUTSIDE[stated]}", address=where)
+    if (unsafe := facts(stated).unsafe) is not None:
+        raise UnsafeError(f"its class is {quoted(stated)}, and {unsafe}", address=where)
     if plain_name == FIXED_TRAINING and registered == f"tcn_migrate>{FIXED_TRAINING}":
         return Identity(FIXED_TRAINING, "tcn_migrate", registered, "layer")
     class_name = FORMER_NAMES.get(stated, stated)
@@ -77,14 +69,12 @@ def identify(stored: Json, custom_classes: frozenset[str], where: str, *, keras_
     if is_operation(module, stated) and registered in (None, stated):
         return Identity(stated, module, None, "operation")
     own = _is_keras(module) and registered in (None, stated, class_name, f"keras>{stated}", f"Keras>{stated}")
-    if own and class_name in GONE:
-        raise UnknownLayerError(f"its class {quoted(stated)} cannot be migrated: {GONE[class_name]}", address=where)
-    if own and class_name in MODELS:
-        return Identity(class_name, MODELS[class_name], None, "model")
-    if own and class_name in RAW:
-        return Identity(class_name, "keras.layers", None, "raw")
-    if own and (class_name in LAYERS or class_name in REPLACED):
-        return Identity(class_name, "keras.layers", None, "layer")
+    row = facts(class_name)
+    if own and row.gone is not None:
+        raise UnknownLayerError(f"its class {quoted(stated)} cannot be migrated: {row.gone}", address=where)
+    if own and row.is_known:
+        kind = "model" if row.model is not None else "raw" if row.raw else "layer"
+        return Identity(class_name, row.model or "keras.layers", None, kind)
     raise UnknownLayerError(
         f"its class {quoted(_shown(stated, module, registered))} is neither built into Keras nor supplied",
         address=where,

@@ -13,15 +13,3 @@ def snake_case(class_name: str) -> str:
     name = re.sub(r"\W+", "", class_name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-_STORED_AS = {"GroupQueryAttention": "GroupedQueryAttention"}
-
-
-def store_name(class_name: str) -> str:
-    """The name that Keras 3's weight store gives a layer of this class, before it counts.
-
-    Args:
-        class_name: as in a config. One class is serialized under a name that is not its own.
-    """
-    return snake_case(_STORED_AS.get(class_name, class_name))

@@ -57,6 +57,10 @@ OPERATIONS: dict[str, frozenset[str]] = {
 }
 
 
+MAY_BE_THE_INPUT = frozenset(["BroadcastTo", "Cast", "Moveaxis", "Reshape", "Squeeze", "Swapaxes", "Transpose"])
+"""Where nothing changes, a backend of Keras 3 may hand back their very input, mask and all."""
+
+
 def module_of(class_name: str, config: Any) -> str | None:
     """The module of an operation that was stored without one, as in HDF5 files of Keras 3; None if it is a layer.
 

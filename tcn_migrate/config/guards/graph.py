@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.catalogue.identity import RAW
-from tcn_migrate.config.catalogue.settings import LAYERS, words
+from tcn_migrate.config.catalogue.classes import facts
 from tcn_migrate.config.graph.drawing import Call, ends_in, history, in_order, tensors_in
 from tcn_migrate.config.guards.size import MOST_LAYERS
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
 _MOST_OUTPUTS = 1_000
-_ONE_OUTPUT = (LAYERS.keys() | {"TCN", "LegacyTCN"}) - words(
-    "LSTM GRU SimpleRNN RNN LSTMCell GRUCell SimpleRNNCell StackedRNNCells ConvLSTM1D ConvLSTM2D ConvLSTM3D",
-    "Bidirectional TimeDistributed Attention AdditiveAttention MultiHeadAttention GroupQueryAttention",
-    "InputLayer Identity Activation Dropout",
-)
-"""Classes that never give more than one tensor; those left out can give states, scores, or what they were given."""
 _MOST_CALLED = 10 * MOST_LAYERS
 """A model that calls another one twice, which calls another one twice, and so on, doubles its calls with each."""
 _DEEPEST = 900
@@ -66,13 +59,13 @@ def _check_calls(config: Json) -> None:
     }
     if sum(calls.values()) > MOST_LAYERS:
         raise UnsafeError("layers are called too often", expected=f"at most {MOST_LAYERS} calls", found="more")
-    outputs = {layer["name"]: 1 if layer["class_name"] in _ONE_OUTPUT else _MOST_OUTPUTS for layer in config["layers"]}
+    outputs = {layer["name"]: _most_outputs(layer["class_name"]) for layer in config["layers"]}
     needs: dict[tuple[str, int], set[tuple[str, int]]] = {}
     for layer in config["layers"]:
         for number, call in enumerate(layer["inbound_nodes"]):
             where = f"layer {quoted(layer['name'])}"
             references = [history(tensor) for tensor in tensors_in(call)]
-            if not references and layer["class_name"] not in RAW:
+            if not references and not facts(layer["class_name"]).raw:
                 # Keras would compute it at once, and `Zeros` of any size is an operation.
                 raise ContainerError("is called, but on no output of a layer", address=where)
             needs[layer["name"], number] = {_existing(place, calls, outputs, where) for place in references}
@@ -80,6 +73,13 @@ def _check_calls(config: Json) -> None:
         for end in ends_in(config[key]):
             _existing(end, calls, outputs, f"{key} of model {quoted(config['name'])}")
     _check_order(needs)
+
+
+def _most_outputs(class_name: str) -> int:
+    """How many tensors a layer may give, as far as its class tells."""
+    row = facts(class_name)
+    one = class_name in ("TCN", "LegacyTCN") or (row.settings is not None and not row.several_outputs)
+    return 1 if one else _MOST_OUTPUTS
 
 
 def _existing(

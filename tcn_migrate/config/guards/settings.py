@@ -12,11 +12,10 @@ from typing import Any
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue import classes
 from tcn_migrate.config.catalogue.activations import OPERATIONS, operation
-from tcn_migrate.config.catalogue.identity import FIXED_TRAINING, RAW
+from tcn_migrate.config.catalogue.identity import FIXED_TRAINING
 from tcn_migrate.config.catalogue.objects import cleaned, kind_of
 from tcn_migrate.config.catalogue.operations import is_operation
-from tcn_migrate.config.catalogue.parts import ACTIVATED
-from tcn_migrate.config.catalogue.settings import ACTIVATIONS, COMMON, LAYERS, words
+from tcn_migrate.config.catalogue.settings import ACTIVATIONS, COMMON, words
 from tcn_migrate.config.graph.entries import is_entry, is_model, map_entries, spoken
 from tcn_migrate.errors import SettingError, UnknownLayerError, UnsafeError, quoted
 
@@ -50,7 +49,6 @@ _CHOICES: dict[str, frozenset[Any]] = {
 _FUNCTIONS = frozenset({"activation", "recurrent_activation"})
 _ENTRIES = frozenset({"layer", "backward_layer", "cell"})
 _ENTRY_LISTS = frozenset({"cells", "layers"})
-_LOOKUPS = frozenset({"IntegerLookup", "StringLookup", "TextVectorization"})
 _WORDS = frozenset({"lower_and_strip_punctuation", "lower", "strip_punctuation", "whitespace", "character", None})
 
 
@@ -83,14 +81,15 @@ class _Checker:
         if is_operation(entry["module"], class_name):
             self.operation(entry)
             return entry
-        if class_name in RAW:
+        row = classes.facts(class_name)
+        if row.raw:
             raise UnknownLayerError(f"its class {quoted(class_name)} could not be replaced", address=spoken(entry))
         if class_name == FIXED_TRAINING:
             self.fixed_training(entry)
             return entry
-        if entry["module"] != "keras.layers" or class_name not in LAYERS:
+        if entry["module"] != "keras.layers" or row.settings is None:
             return entry  # the user's own class, with the user's own checks
-        allowed = LAYERS[class_name] | COMMON
+        allowed = row.settings | COMMON
         config: Json = {}
         for key, value in entry["config"].items():
             if key not in allowed:
@@ -176,8 +175,8 @@ class _Checker:
         class_name, config = value["class_name"], value["config"]
         if value in map(operation, OPERATIONS):
             return True
-        known = class_name in LAYERS or class_name in self.custom_classes
-        built = class_name == "PReLU" and owner["class_name"] in ACTIVATED
+        known = classes.facts(class_name).settings is not None or class_name in self.custom_classes
+        built = any(part.entry is value for part in classes.parts(owner["class_name"], {"activation": value}))
         free = built or not classes.variables(class_name, config)
         return known and free and not classes.parts(class_name, config)
 
@@ -191,7 +190,7 @@ class _Checker:
 
     def lookup(self, entry: Json) -> None:
         """A vocabulary that stands in the config is data; one that is a path is another file."""
-        if entry["class_name"] not in _LOOKUPS:
+        if "vocabulary" not in (classes.facts(entry["class_name"]).settings or ()):
             return
         config = entry["config"]
         for key in ("vocabulary", "idf_weights"):

@@ -7,14 +7,15 @@ leaves unknown, and unknown sizes agree with everything.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.catalogue.classes import facts
 from tcn_migrate.config.catalogue.operations import is_operation
 from tcn_migrate.config.catalogue.settings import words
+from tcn_migrate.config.catalogue.shapes import broadcast, sequence, times, whole
 from tcn_migrate.config.graph.drawing import ends_in, history, in_order, is_tensor, tensors_in
 from tcn_migrate.config.graph.entries import is_model, name_of
 
@@ -22,19 +23,12 @@ Address = tuple[str, ...]
 Shape = tuple[int | None, ...] | None
 """None where not even the rank is known."""
 
-_SAME = words(
-    "Activation ELU LeakyReLU PReLU ReLU Softmax ThresholdedReLU Dropout SpatialDropout1D GaussianDropout",
-    "GaussianNoise AlphaDropout ActivityRegularization BatchNormalization LayerNormalization GroupNormalization",
-    "RMSNormalization UnitNormalization Normalization Rescaling Masking Identity",
-)
 _SAME_OPERATIONS = words(
     "Copy Flip Cast StopGradient Absolute Clip Exp Negative Relu Sigmoid Silu Sqrt Square Tanh Arcsinh Arctan Ceil Cos",
     "Cosh Erf Expm1 Floor Log Rsqrt Sign Sin Sinh Tan OnesLike ZerosLike",
 )
 _BROADCASTING = words("Add Divide Equal FloorDivide Maximum Minimum Multiply NotEqual Power Subtract TrueDivide Where")
 _REDUCTIONS = words("Max Mean Min Prod Sum Var")
-_ELEMENTWISE = words("Add Average Maximum Minimum Multiply Subtract")
-_RECURRENT = words("LSTM GRU SimpleRNN")
 
 
 @dataclass
@@ -147,7 +141,7 @@ def _layer(entry: Json, address: Address, shapes: list[Shape], found: Found, num
     found.layers.setdefault(address, []).append(shape)
     if is_operation(entry.get("module"), entry["class_name"]):
         if entry["class_name"] in _BROADCASTING and _of_tensors_and_numbers(entry, number):
-            return [_broadcast(shapes, at=0)]
+            return [broadcast(shapes, at=0)]
         if entry["class_name"] in _REDUCTIONS:
             return [_reduced(entry["config"], shape)]
         if entry["class_name"] == "Take":
@@ -166,19 +160,10 @@ def _layer(entry: Json, address: Address, shapes: list[Shape], found: Found, num
         _layer(backward, (*address, "backward_layer"), [shape], found)
         if not forward or config.get("merge_mode", "concat") != "concat":
             return [forward or None if config.get("merge_mode") in ("sum", "mul", "ave") else None]
-        return [(*forward[:-1], _times(forward[-1], 2))]
-    if name in _ELEMENTWISE:
-        return [_broadcast(shapes, at=1)]
-    if name == "Concatenate":
-        return [_concatenated(shapes, config.get("axis", -1))]
-    if name == "Embedding":
-        return [None if shape is None else (*shape, _whole(config.get("output_dim")))]
-    rule = _RULES.get(name)
-    if name in _SAME:
-        return [shape]
-    if rule is None or shape is None or len(shape) < 2 or config.get("data_format") == "channels_first":
-        return []
-    return [rule(config, shape)]
+        return [(*forward[:-1], times(forward[-1], 2))]
+    if name == "TCN":
+        return [_of_tcn(config, shapes)]
+    return [facts(name).output_shape(config, shapes)]
 
 
 def _of_tensors_and_numbers(entry: Json, number: int) -> bool:
@@ -206,85 +191,12 @@ def _reduced(config: Json, shape: Shape) -> Shape:
     return tuple(size for axis, size in enumerate(shape) if axis not in gone)
 
 
-def _sequence(width: Callable[[Json], Any]) -> Callable[[Json, tuple[int | None, ...]], Shape]:
-    """The rule of layers that give a whole sequence or one step, of a width that their config tells."""
-    return lambda config, shape: (
-        (shape[0], shape[1], _whole(width(config)))
-        if config.get("return_sequences") and len(shape) == 3
-        else (shape[0], _whole(width(config)))
-    )
-
-
 def _tcn_width(config: Json) -> Any:
     filters = config.get("nb_filters")
     return filters[-1] if isinstance(filters, list) and filters else filters
 
 
-def _convolved(config: Json, shape: tuple[int | None, ...]) -> Shape:
-    """The extents depend on sizes and paddings and are left open."""
-    return (shape[0], *[None] * (len(shape) - 2), _whole(config.get("filters")) if "filters" in config else shape[-1])
-
-
-def _pooled(config: Json, shape: tuple[int | None, ...]) -> Shape:
-    return (shape[0], *([1] * (len(shape) - 2) if config.get("keepdims") else ()), shape[-1])
-
-
-def _multiplied(config: Json, shape: tuple[int | None, ...]) -> Shape:
-    return (shape[0], *[None] * (len(shape) - 2), _times(shape[-1], _whole(config.get("depth_multiplier", 1)) or 1))
-
-
-def _convolved_in_time(config: Json, shape: tuple[int | None, ...]) -> Shape:
-    extents = [None] * (len(shape) - 3)
-    time = (shape[1],) if config.get("return_sequences") else ()
-    return None if config.get("return_state") else (shape[0], *time, *extents, _whole(config.get("filters")))
-
-
-def _flattened(config: Json, shape: tuple[int | None, ...]) -> Shape:
-    sizes = [size for size in shape[1:] if size is not None]
-    return (shape[0], math.prod(sizes) if len(sizes) == len(shape) - 1 else None)
-
-
-def _reshaped(config: Json, shape: tuple[int | None, ...]) -> Shape:
-    wanted = config.get("target_shape")
-    if not isinstance(wanted, list):
-        return None
-    return (shape[0], *(size if _whole(size) else None for size in wanted))
-
-
-def _permuted(config: Json, shape: tuple[int | None, ...]) -> Shape:
-    axes = config.get("dims")
-    if not isinstance(axes, list) or sorted(map(str, axes)) != sorted(str(axis) for axis in range(1, len(shape))):
-        return None
-    return (shape[0], *(shape[axis] for axis in axes))
-
-
-_RULES: dict[str, Callable[[Json, tuple[int | None, ...]], Shape]] = {
-    "Dense": lambda config, shape: (*shape[:-1], _whole(config.get("units"))),
-    "TCN": _sequence(_tcn_width),
-    **{name: _sequence(lambda config: config.get("units")) for name in _RECURRENT},
-    **dict.fromkeys(
-        words(
-            "Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose SeparableConv1D SeparableConv2D",
-            "AveragePooling1D AveragePooling2D AveragePooling3D MaxPooling1D MaxPooling2D MaxPooling3D",
-            "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D",
-            "UpSampling1D UpSampling2D UpSampling3D",
-        ),
-        _convolved,
-    ),
-    **dict.fromkeys(
-        words(
-            "GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D",
-            "GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D",
-        ),
-        _pooled,
-    ),
-    **dict.fromkeys(words("DepthwiseConv1D DepthwiseConv2D"), _multiplied),
-    **dict.fromkeys(words("ConvLSTM1D ConvLSTM2D ConvLSTM3D"), _convolved_in_time),
-    "RepeatVector": lambda config, shape: (shape[0], _whole(config.get("n")), shape[-1]),
-    "Flatten": _flattened,
-    "Reshape": _reshaped,
-    "Permute": _permuted,
-}
+_of_tcn = sequence(_tcn_width)
 
 
 def features_of(entry: Json, arrays: Callable[[str], tuple[int, ...] | None]) -> int | None:
@@ -305,7 +217,7 @@ def features_of(entry: Json, arrays: Callable[[str], tuple[int, ...] | None]) ->
     if name == "Dense":
         return kernel[0]
     if name == "Conv1D" and len(kernel) == 3:
-        return kernel[1] * (_whole(config.get("groups", 1)) or 1)
+        return kernel[1] * (whole(config.get("groups", 1)) or 1)
     return None
 
 
@@ -326,60 +238,7 @@ def layers_with_features(model: Json, address: Address = ()) -> Iterator[tuple[A
 
 def _declared(entry: Json) -> Shape:
     shape = entry["config"].get("batch_shape")
-    return tuple(_whole(size) for size in shape) if isinstance(shape, list) else None
-
-
-def _concatenated(shapes: list[Shape], axis: Any) -> Shape:
-    ranks = {len(shape) for shape in shapes if shape is not None}
-    if len(ranks) != 1 or None in shapes:
-        return None
-    rank = ranks.pop()
-    place = axis + rank if isinstance(axis, int) and axis < 0 else axis
-    known = [shape for shape in shapes if shape is not None]
-    joined: list[int | None] = []
-    for number in range(rank):
-        sizes = [shape[number] for shape in known]
-        if number == place:
-            joined.append(None if None in sizes else sum(size for size in sizes if size is not None))
-        else:
-            joined.append(sizes[0] if len(set(sizes)) == 1 else None)
-    return tuple(joined)
-
-
-def _broadcast(shapes: Sequence[Shape], *, at: int) -> Shape:
-    """The shape of what is computed element by element.
-
-    Source: keras/src/layers/merging/base_merge.py, `_compute_elemwise_op_output_shape` and `call`, and the rules of
-    NumPy; the same in Keras 2.
-
-    Args:
-        shapes: of the tensors.
-        at: where axes of 1 are put into a tensor of fewer axes: 0 in operations, 1 (behind the batch) in layers.
-    """
-    known = [shape for shape in shapes if shape is not None]
-    if not known or len(known) < len(shapes):
-        return None
-    rank = max(map(len, known))
-    if any(len(shape) < at for shape in known):
-        return None
-    aligned = [(*shape[:at], *[1] * (rank - len(shape)), *shape[at:]) for shape in known]
-    return tuple(map(_common, zip(*aligned, strict=True)))
-
-
-def _common(sizes: tuple[int | None, ...]) -> int | None:
-    """The size of an axis to which others are stretched: that of those that are not 1, which agree if Keras runs it."""
-    larger = {size for size in sizes if size is not None and size != 1}
-    if len(larger) == 1:
-        return larger.pop()
-    return None if larger or None in sizes else 1
-
-
-def _times(size: int | None, factor: int) -> int | None:
-    return None if size is None else size * factor
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return tuple(whole(size) for size in shape) if isinstance(shape, list) else None
 
 
 def _at(shapes: Sequence[Shape], index: int) -> Shape:

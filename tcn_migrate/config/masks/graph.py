@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tcn_migrate.checkpoint import Json
+from tcn_migrate.checkpoint import Json, KerasVersion
 from tcn_migrate.config.graph.drawing import Drawing, history, is_tensor
 from tcn_migrate.config.masks.terms import Inexpressible, Mask, Masks, Tensor
 from tcn_migrate.config.repair import Repair
@@ -21,7 +21,7 @@ class Work:
 
     passes: Callable[[Json], bool]
     still_passes: bool
-    keras_version: str | None
+    keras_version: KerasVersion | None
     repairs: list[Repair] = field(default_factory=list)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.catalogue import masks as rules
-from tcn_migrate.config.catalogue.classes import is_known
+from tcn_migrate.config.catalogue.classes import facts, is_known
+from tcn_migrate.config.catalogue.operations import MAY_BE_THE_INPUT
 from tcn_migrate.config.graph.drawing import history, is_tensor
 from tcn_migrate.config.graph.drawing import tensor as reference_to
 from tcn_migrate.config.masks.graph import Call, Graph, references
@@ -16,9 +16,11 @@ from tcn_migrate.config.masks.terms import Mask
 def visit(graph: Graph, call: Call) -> None:
     """Say what masks the outputs of a call carry, and repair what it is called with. Models and wrappers: `models`."""
     kind = call.kind
-    if kind in {"Masking", "Embedding"}:
+    is_operation = str(call.layer.get("module", "")).startswith("keras.src.ops")
+    role = "none" if is_operation else facts(kind).masks.role
+    if role == "makes":
         return make(graph, call)
-    if kind == "MultiHeadAttention":
+    if role == "heads":
         return attend_with_heads(graph, call)
     old, new = graph.old_of(call.inputs), graph.new_of(call.inputs)
     given = call.kwargs.get("mask")
@@ -28,19 +30,19 @@ def visit(graph: Graph, call: Call) -> None:
         and not isinstance(given, list)
     ):
         return None
-    if str(call.layer.get("module", "")).startswith("keras.src.ops"):
+    if is_operation:
         return operate(graph, call)
-    if kind in rules.MERGES:
+    if role == "merges":
         return merge(graph, call)
-    if kind in rules.ATTENTIONS:
+    if role == "attends":
         return attend(graph, call)
-    if kind in rules.USES:
+    if role in ("uses", "recurrent"):
         return use(graph, call)
     if kind == "TCN":
         passed = graph.work.passes(call.layer)
         now = new[0] if passed and graph.work.still_passes else None
         return graph.mark(call.output(), old[0] if passed else None, now)
-    if not is_known(kind) and kind not in rules.REPLACED:
+    if not is_known(kind):
         own = graph.use(call, can_be_given=False)
         kept = None if own is None else graph.unclear(call, "own")
         return graph.mark(call.output(), kept, kept)
@@ -65,7 +67,7 @@ def operate(graph: Graph, call: Call) -> None:
     """Operations end masks; but a Cast to the same type handed its input on in Keras 2."""
     if call.kind == "Cast" and any(mask is not None for mask in graph.old_of(call.inputs)):
         graph.mark(call.output(), graph.unclear(call, "Keras 2"), None)
-    if call.kind in rules.MAY_BE_THE_INPUT and any(mask is not None for mask in graph.new_of(call.inputs)):
+    if call.kind in MAY_BE_THE_INPUT and any(mask is not None for mask in graph.new_of(call.inputs)):
         graph.mark(call.output(), None, graph.unclear(call, "Keras 3"))
 
 
@@ -75,10 +77,11 @@ def pass_on(graph: Graph, call: Call) -> None:
     if call.kind == "Softmax":  # From 2.4 on it fails on the mask of a sequence; earlier it passed it on, unused.
         graph.drop(call, call.inputs)
         new = None
-    passed = rules.passed_by_keras_2(call.kind, call.config, graph.work.keras_version)
+    rule = facts(call.kind).masks
+    passed = rule.in_keras_2(graph.work.keras_version)
     then = old if passed else graph.unclear(call, "Keras 2") if passed is None and old is not None else None
-    now = new if call.kind in rules.PASSED_BY_KERAS_3 else None
-    if new is not None and call.kind in rules.RANDOM_IMAGES | rules.MAY_BE_THE_INPUT | rules.REPLACED_BY_OTHERS:
+    now = new if rule.keras_3 else None
+    if new is not None and rule.keras_3 is None:
         now = graph.unclear(call, "Keras 3")
     graph.mark(call.output(), then, now)
 
@@ -86,7 +89,7 @@ def pass_on(graph: Graph, call: Call) -> None:
 def use(graph: Graph, call: Call) -> None:
     """Recurrent layers and the average over time."""
     mask = graph.use(call)
-    if call.kind in rules.RECURRENT and returns_sequences(call.config):
+    if facts(call.kind).masks.role == "recurrent" and returns_sequences(call.config):
         apart = call.kind == "Bidirectional" and call.config.get("merge_mode", "concat") is None
         for index in range(2 if apart else 1):
             graph.mark(call.output(index), mask, graph.passed_on(call, mask))
@@ -151,7 +154,7 @@ def attend_with_heads(graph: Graph, call: Call) -> None:
     masks = {name: mask for name, mask in old.items() if mask is not None}
     at_once = len(inputs) > 1 and old["query"] == old["value"]
     graph.drop(call, list(inputs.values()))
-    looks = rules.attended_by_masks(graph.work.keras_version)
+    looks = facts(call.kind).masks.in_keras_2(graph.work.keras_version)
     if not masks or looks is False:
         return
     if looks is None:

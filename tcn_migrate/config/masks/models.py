@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.catalogue import masks as rules
-from tcn_migrate.config.catalogue.classes import is_known
+from tcn_migrate.config.catalogue.classes import facts, is_known
 from tcn_migrate.config.graph.drawing import history
 from tcn_migrate.config.graph.rewrite import functional_of, is_functional, is_sequential
 from tcn_migrate.config.masks.graph import Call, Graph, Work, ends, references
@@ -188,7 +187,9 @@ class _Walk(Graph):
         kind, config = str(inner.get("class_name")), inner.get("config") or {}
         is_model = is_functional(inner) or is_sequential(inner)
         (mask, *_), (new, *_) = self.old_of(call.inputs), self.new_of(call.inputs)
-        if kind in rules.USES or is_model or not is_known(kind):
+        rule = facts(kind).masks
+        uses = rule.role in ("uses", "recurrent")
+        if uses or is_model or not is_known(kind):
             mask = self.use(call)
             new = self.passed_on(call, mask)
         old: Mask | None = None
@@ -200,10 +201,10 @@ class _Walk(Graph):
             made = [repaired.graph.old.get(place) for place in repaired.graph.outputs[:1]]
             known = self.seen_from_outside(repaired.graph, call, [mask])
             old = known[made[0]] if made and made[0] is not None else self.any_of(mask)
-        elif kind in rules.USES:
+        elif uses:
             old = mask if returns_sequences(inner["config"]) else self.any_of(mask)
         elif mask is not None:
-            passed = rules.passed_by_keras_2(kind, config, self.work.keras_version)
+            passed = rule.in_keras_2(self.work.keras_version)
             old = mask if passed else self.unclear(call, "Keras 2") if passed is None else None
         self.mark(call.output(), old, new)
 

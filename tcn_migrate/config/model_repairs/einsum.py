@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.catalogue.masks import PASSED_BY_KERAS_3
+from tcn_migrate.config.catalogue.classes import facts
+from tcn_migrate.config.catalogue.shapes import same
 from tcn_migrate.config.graph.drawing import history, is_tensor
 from tcn_migrate.config.graph.rewrite import every_model, is_functional
 from tcn_migrate.config.reading.einsum import known_sizes
-
-_KEEPS_SIZES = PASSED_BY_KERAS_3 | {"Masking", "Copy"}
-"""Layers and operations whose output has the shape of their only input. (Those that pass a mask keep the steps.)"""
 
 
 def with_sizes_of_inputs(model: Json) -> Json:
@@ -50,6 +48,6 @@ def _filled(layer: Json, shapes: dict[str, Any]) -> Json:
         return layer
     if layer["class_name"] == "Dense":
         shapes[name] = [*shape[:-1], config.get("units")]
-    elif layer["class_name"] in _KEEPS_SIZES:
+    elif layer["class_name"] == "Copy" or facts(layer["class_name"]).output_shape is same:
         shapes[name] = shape
     return layer

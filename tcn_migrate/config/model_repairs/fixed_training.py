@@ -13,16 +13,14 @@ each such call becomes one that needs no argument:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tcn_migrate.checkpoint import Json
+from tcn_migrate.checkpoint import Json, KerasVersion
 from tcn_migrate.config.catalogue import classes
 from tcn_migrate.config.catalogue.identity import FIXED_TRAINING
 from tcn_migrate.config.catalogue.operations import is_operation
-from tcn_migrate.config.catalogue.settings import words
 from tcn_migrate.config.graph.drawing import Drawing, history
 from tcn_migrate.config.graph.entries import every_entry, is_entry, is_model, name_of
 from tcn_migrate.config.graph.rewrite import Outputs, functional_of, is_functional, replace_layers
@@ -31,28 +29,6 @@ from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import SettingError, quoted
 
 Address = tuple[str, ...]
-
-_RECURRENT = ("dropout", "recurrent_dropout")
-RATES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        words("Dropout AlphaDropout GaussianDropout SpatialDropout1D SpatialDropout2D SpatialDropout3D"), ("rate",)
-    ),
-    "GaussianNoise": ("stddev",),
-    **dict.fromkeys(
-        words("LSTM GRU SimpleRNN LSTMCell GRUCell SimpleRNNCell ConvLSTM1D ConvLSTM2D ConvLSTM3D"), _RECURRENT
-    ),
-    **dict.fromkeys(words("Attention AdditiveAttention MultiHeadAttention GroupQueryAttention"), ("dropout",)),
-    **dict.fromkeys(words("TCN LegacyTCN"), ("dropout_rate",)),
-}
-"""By class: settings by which a layer computes something else in training; at 0 they do nothing."""
-
-ALWAYS = words(
-    "SpectralNormalization AugMix AutoContrast CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration",
-    "RandomColorJitter RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur",
-    "RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization RandomRotation RandomSaturation",
-    "RandomSharpness RandomShear RandomTranslation RandomZoom Solarization Pipeline",
-)
-"""Classes that compute something else in training, whatever their settings."""
 
 
 @dataclass
@@ -98,7 +74,8 @@ def fix_training(
     Raises:
         SettingError: an argument that is neither true nor false; or a layer that only `FixedTraining` can say.
     """
-    old = bool(re.match(r"2\.2\.\d+-tf$|2\.[0-3]\.\d+$", keras_version or ""))
+    version = KerasVersion.parse(keras_version)
+    old = version is not None and (version.without_tensorflow or version == KerasVersion((2, 2), of_tensorflow=True))
     # What is drawn for a batch norm would end a mask. Where nothing is known of the shapes, nothing is drawn.
     shapes = {} if _has_masks(config) else input_shapes(config).layers
     fixing = _Fixing(wrap, old, channels, shapes, by_steps)
@@ -159,12 +136,9 @@ def depends_on_training(entry: Json) -> bool:
         return _has_rate(entry) or (trained and bool(config.get("use_batch_norm")))
     if name == "BatchNormalization":
         return trained
-    if name in ALWAYS or not (classes.is_known(name) or name in _PARTS):
+    if classes.facts(name).random or not classes.is_known(name):
         return True
     return _has_rate(entry) or any(depends_on_training(part) for part in _inside(entry))
-
-
-_PARTS = words("LSTMCell GRUCell SimpleRNNCell ConvLSTMCell")
 
 
 def _is_tcn(entry: Json) -> bool:
@@ -178,7 +152,12 @@ def _inside(entry: Json) -> list[Json]:
 
 
 def _has_rate(entry: Json) -> bool:
-    return any(entry["config"].get(key) for key in RATES.get(entry["class_name"], ()))
+    return any(entry["config"].get(key) for key in _rates(entry))
+
+
+def _rates(entry: Json) -> tuple[str, ...]:
+    """The settings by which a layer computes something else in training; at 0 they do nothing."""
+    return ("dropout_rate",) if _is_tcn(entry) else classes.facts(entry["class_name"]).rates
 
 
 def _has_masks(entry: Json) -> bool:
@@ -198,7 +177,7 @@ def _has_batch_norm(entry: Json, *, frozen: bool = False) -> bool:
 
 def _without_rates(entry: Json) -> Json:
     """The entry with all rates at 0, also those of the layers inside it."""
-    rates = {key: 0.0 for key in RATES.get(entry["class_name"], ()) if entry["config"].get(key)}
+    rates = {key: 0.0 for key in _rates(entry) if entry["config"].get(key)}
 
     def still(value: Any) -> Any:
         if isinstance(value, list):

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.catalogue.parts import turned_round
+from tcn_migrate.config.catalogue.layers.core import turned_round
 from tcn_migrate.config.graph.drawing import Drawing, history, is_tensor, tensor
 from tcn_migrate.config.graph.entries import map_entries, name_of
 from tcn_migrate.config.graph.rewrite import every_model, is_functional, is_sequential

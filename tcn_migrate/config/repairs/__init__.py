@@ -10,11 +10,10 @@ A repair is a function of one layer's entry in normal form that returns a `Chang
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tcn_migrate.checkpoint import Json
+from tcn_migrate.checkpoint import Json, KerasVersion
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs.attention import causal_attention, shapes_of_heads
 from tcn_migrate.config.repairs.change import Address, LayerRepair, Transform
@@ -115,15 +114,14 @@ def repair_layers(config: Json, *, keras_2: bool, keras_version: str | None = No
     """
     if not keras_2 or "layers" not in config["config"]:
         return Repaired(config, {}, ())
-    walk = Walk((*_of_release(keras_version or ""), *INDEX))
+    walk = Walk((*_of_release(KerasVersion.parse(keras_version)), *INDEX))
     repaired = walk.model(config, ())
     return Repaired(repaired, walk.transforms, tuple(walk.repairs))
 
 
-def _of_release(keras_version: str) -> Iterator[LayerRepair]:
-    """What a few releases of Keras 2 computed otherwise than the last one. tf.keras has "-tf" in its version."""
-    found = re.match(r"2\.(\d{1,4})", keras_version)
-    if found and int(found[1]) < 7:
+def _of_release(version: KerasVersion | None) -> Iterator[LayerRepair]:
+    """What a few releases of Keras 2 computed otherwise than the last one."""
+    if version is not None and version.before(2, 7):
         yield random_crop_that_resizes_first
-    if re.fullmatch(r"2\.[0-3]\.\d{1,4}", keras_version):
+    if version is not None and version.without_tensorflow:
         yield bilinear_up_sampling
