@@ -38,6 +38,8 @@ Place = tuple[Address, Calls, int]
 
 SAMPLES = 3
 """Evaluations with rounding errors."""
+LARGE = 1 << 31
+"""Multiplications from which on a model is evaluated with rounding errors once; it has many numbers to see them in."""
 MARGIN = 8.0
 """How many times as much as the samples explain a difference may be: it is one more sample of the same distribution,
 and the implementation at hand rounds at other places. The largest of some 450 comparisons with recorded predictions of
@@ -83,7 +85,7 @@ class Value:
 def evaluate(
     old: Old,
     inputs: Sequence[Array],
-    samples: int = SAMPLES,
+    samples: int | None = None,
     given: Mapping[tuple[Address, Calls], Sequence[Array]] | None = None,
 ) -> tuple[list[Value], dict[Place, Value]]:
     """Everything that a model computes.
@@ -91,7 +93,7 @@ def evaluate(
     Args:
         old: the model.
         inputs: an array for each of its inputs.
-        samples: how many times it is computed with rounding errors.
+        samples: how many times it is computed with rounding errors; by default `SAMPLES`, once if it is large.
         given: the outputs of calls that are not computed here, such as of the user's own classes. Nothing is known of
             their masks.
 
@@ -106,7 +108,7 @@ def evaluate(
     mask = UNCLEAR if makes_masks(old.config) else None
     known = {call: [Tensor(_input(array), mask) for array in outputs] for call, outputs in (given or {}).items()}
 
-    def run(noise: np.random.Generator | None) -> tuple[list[Any], dict[Place, Any]]:
+    def run(noise: np.random.Generator | None) -> tuple[list[Any], dict[Place, Any], int]:
         found: dict[Place, Any] = {}
         kept = 0
 
@@ -117,20 +119,21 @@ def evaluate(
                 for index, output in enumerate(outputs):
                     found[address, calls, index] = output
 
-        setting = Setting(keras, is_tf, arrays, old.tcns, Arithmetic(noise), record, known)
+        arithmetic = Arithmetic(noise)
+        setting = Setting(keras, is_tf, arrays, old.tcns, arithmetic, record, known)
         model = Layer(old.config, (), setting)
         given = [Tensor(_input(array)) for array in inputs]
         try:
             outputs = model_outputs(model, given)
         except Unproven as reason:
             outputs = [reason]
-        return outputs, found
+        return outputs, found, arithmetic.products
 
     with np.errstate(all="ignore"):
-        outputs, tensors = run(None)
+        outputs, tensors, products = run(None)
         ends, inner = [0.0] * len(outputs), dict.fromkeys(tensors, 0.0)
-        for number in range(samples):
-            noisy_outputs, noisy = run(np.random.default_rng(number))
+        for number in range(samples or (SAMPLES if products < LARGE else 1)):
+            noisy_outputs, noisy, _ = run(np.random.default_rng(number))
             ends = [max(s, _apart(a, b)) for s, a, b in zip(ends, outputs, noisy_outputs, strict=True)]
             for place, value in tensors.items():
                 inner[place] = max(inner[place], _apart(value, noisy.get(place)))
@@ -140,7 +143,7 @@ def evaluate(
     )
 
 
-def evaluate_layer(old: Old, address: Address, class_name: str, x: Array, samples: int = SAMPLES) -> Value:
+def evaluate_layer(old: Old, address: Address, class_name: str, x: Array) -> Value:
     """What one layer of a model computes of one tensor; see `evaluate`.
 
     Args:
@@ -159,7 +162,7 @@ def evaluate_layer(old: Old, address: Address, class_name: str, x: Array, sample
         old.keras_version,
         old.keras_2,
     )
-    (output,), _ = evaluate(alone, [x], samples)
+    (output,), _ = evaluate(alone, [x])
     return output
 
 
