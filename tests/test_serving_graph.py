@@ -16,7 +16,7 @@ from tcn_migrate.cli.main import main
 from tcn_migrate.containers import saved_model
 from tcn_migrate.errors import VerificationError
 from tcn_migrate.serving_graph import compare as comparing
-from tcn_migrate.serving_graph import serving
+from tcn_migrate.serving_graph import messages, serving
 from tcn_migrate.serving_graph.compare import compare
 from tcn_migrate.serving_graph.limits import NotInterpreted
 from tcn_migrate.serving_graph.names import model_inputs, model_outputs
@@ -197,12 +197,13 @@ def test_large_files_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     for bound, why in {
         "LARGEST_GRAPH": "MiB",
         "MOST_FUNCTIONS": "functions",
-        "MOST_WEIGHTS": "variables of more than 9 values together",
-        "LARGEST_VARIABLE": "of more than 9 values",
+        "MOST_WEIGHTS": "variables of more than 0 values together",
+        "LARGEST_VARIABLE": "of more than 0 values",
     }.items():
-        with monkeypatch.context() as patched, pytest.raises(NotInterpreted, match=why):
-            patched.setattr(serving, bound, 9)
-            witness(SMALL.source).predict(inputs)
+        with monkeypatch.context() as patched:
+            patched.setattr(messages if bound == "MOST_FUNCTIONS" else serving, bound, 0)
+            with pytest.raises(NotInterpreted, match=why):
+                witness(SMALL.source).predict(inputs)
 
 
 def test_names_are_those_of_keras_2() -> None:
