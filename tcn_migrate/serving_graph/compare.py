@@ -83,8 +83,8 @@ def compare(
 ) -> tuple[dict[str, float], list[Disagreement]]:
     """Compares predictions with what the graph computes of the same inputs.
 
-    The graph is computed in float64. Where that differs by more than the tolerance, it is computed again with each result
-    rounded to float32: the difference of the two tells what rounding explains.
+    The graph is computed in float64. Where that differs by more than the tolerance, it is computed again with each
+    result rounded to float32: the difference of the two tells what rounding explains.
 
     Args:
         witness: the serving graph.
