@@ -103,6 +103,12 @@ def test_a_graph_that_disagrees_with_the_config_ends_in_exit_4_with_both_values(
     assert "(the new model)" in said
 
 
+def test_masks_that_were_not_repaired_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcn_migrate.config.masks.repair_masks", lambda config, *others, **more: (config, []))
+    with pytest.raises(VerificationError, match="output 'head': the new model predicts something else"):
+        tcn_migrate.migrate(case("serving/attention-tf24").source, tmp_path / "new.keras")
+
+
 def test_an_unknown_operation_is_named_and_the_migration_goes_on(tmp_path: Path) -> None:
     folder, new = changed(tmp_path, b"Softplus", b"Softplux"), tmp_path / "new.keras"
     result = CliRunner().invoke(main, [str(folder), str(new)])
