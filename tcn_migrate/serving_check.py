@@ -95,7 +95,7 @@ def _predicted(model: Any) -> tuple[list[Array], list[Array]]:
 def _with_blank_steps(inputs: list[Array], model: Any) -> list[Array]:
     """The drawn sample, and behind it the same with 0 in its last steps, as padded series have.
 
-    A layer that masks has then something to mask. Where the batch is fixed, or images make it costly, the sample is all.
+    A layer that masks has then something to mask. One sample is all where the batch is fixed, or images make it costly.
     """
     if any(tensor.shape[0] is not None or len(tensor.shape) > 3 for tensor in model.inputs):
         return inputs
