@@ -80,7 +80,7 @@ def _predicted(model: Any) -> tuple[list[Array], list[Array]]:
     """Inputs on which the model can be called, and what it predicts."""
     failure: Exception | None = None
     for inputs in drawn(model):
-        given = [_with_blank_steps(values, tensor) for values, tensor in zip(inputs, model.inputs, strict=True)]
+        given = _with_blank_steps(inputs, model)
         try:
             predicted = model(given if len(given) > 1 else given[0], training=False)
         except Exception as error:
@@ -92,16 +92,20 @@ def _predicted(model: Any) -> tuple[list[Array], list[Array]]:
     raise NotInterpreted(f"the new model could not be called with several samples ({type(failure).__name__})")
 
 
-def _with_blank_steps(values: Array, tensor: Any) -> Array:
+def _with_blank_steps(inputs: list[Array], model: Any) -> list[Array]:
     """The drawn sample, and behind it the same with 0 in its last steps, as padded series have.
 
-    A layer that masks has then something to mask. Where the batch is fixed, the sample is all.
+    A layer that masks has then something to mask. One sample is all where the batch is fixed, or images make it costly.
     """
-    if tensor.shape[0] is not None or values.ndim < 2 or values.dtype.kind not in "fiu":
-        return values if tensor.shape[0] is not None else np.concatenate([values, values])
-    blank = values.copy()
-    blank[:, values.shape[1] - values.shape[1] // 4 :] = 0
-    return np.concatenate([values, blank])
+    if any(tensor.shape[0] is not None or len(tensor.shape) > 3 for tensor in model.inputs):
+        return inputs
+    twice = []
+    for values in inputs:
+        blank = values.copy()
+        if values.ndim > 1 and values.dtype.kind in "fiu":
+            blank[:, values.shape[1] - values.shape[1] // 4 :] = 0
+        twice.append(np.concatenate([values, blank]))
+    return twice
 
 
 def _in_numpy(tensor: Any) -> Array:

@@ -16,7 +16,7 @@ from tcn_migrate.cli.main import main
 from tcn_migrate.containers import saved_model
 from tcn_migrate.errors import VerificationError
 from tcn_migrate.serving_graph import compare as comparing
-from tcn_migrate.serving_graph import serving
+from tcn_migrate.serving_graph import messages, serving
 from tcn_migrate.serving_graph.compare import compare
 from tcn_migrate.serving_graph.limits import NotInterpreted
 from tcn_migrate.serving_graph.names import model_inputs, model_outputs
@@ -101,6 +101,12 @@ def test_a_graph_that_disagrees_with_the_config_ends_in_exit_4_with_both_values(
     assert "output 'dense'" in said
     assert "(the graph)" in said
     assert "(the new model)" in said
+
+
+def test_masks_that_were_not_repaired_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tcn_migrate.config.masks.repair_masks", lambda config, *others, **more: (config, []))
+    with pytest.raises(VerificationError, match="output 'head': the new model predicts something else"):
+        tcn_migrate.migrate(case("serving/attention-tf24").source, tmp_path / "new.keras")
 
 
 def test_an_unknown_operation_is_named_and_the_migration_goes_on(tmp_path: Path) -> None:
@@ -197,11 +203,11 @@ def test_large_files_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     for bound, why in {
         "LARGEST_GRAPH": "MiB",
         "MOST_FUNCTIONS": "functions",
-        "MOST_WEIGHTS": "variables of more than 9 values together",
-        "LARGEST_VARIABLE": "of more than 9 values",
+        "MOST_WEIGHTS": "variables of more than 0 values together",
+        "LARGEST_VARIABLE": "of more than 0 values",
     }.items():
         with monkeypatch.context() as patched:
-            patched.setattr(serving, bound, 9)
+            patched.setattr(messages if bound == "MOST_FUNCTIONS" else serving, bound, 0)
             with pytest.raises(NotInterpreted, match=why):
                 witness(SMALL.source).predict(inputs)
 
