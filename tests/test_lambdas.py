@@ -621,3 +621,32 @@ def test_repairs_of_one_kind_are_one_line_with_a_count_and_the_report_has_each(t
     assert "  repaired 2 layers ('lambda_1', 'lambda_2'): Lambda replaced by operations: x / (K.max" in made
     for name in ("lambda_1", "lambda_2"):
         assert f"{name}: Lambda replaced by operations: x / (K.max" in page.read_text()
+
+
+def a_function(code: bytes, constants: tuple[Any, ...]) -> Any:
+    """Fields of a function of Python 3.8 of one argument."""
+    function = read_function(base64.b64decode(stored("scaling", "3.8")[0]))
+    assert function is not None
+    return replace(function, code=code, constants=constants)
+
+
+def test_lists_of_lists_of_lists_are_counted_and_bounded() -> None:
+    x_in_a_list = bytes([124, 0, 103, 1])
+    times_64_in_a_list = bytes([100, 0, 20, 0, 103, 1])
+    many = a_function(x_in_a_list + times_64_in_a_list * 6 + bytes([83, 0]), (64,))
+    with pytest.raises(Unreadable, match="very long list"):
+        formula_of(many, [], [], {})
+    bomb: Any = (1,)
+    for _ in range(7):
+        bomb = (bomb,) * 1000
+    with pytest.raises(Unreadable, match="very long list"):
+        formula_of(a_function(bytes([100, 0, 83, 0]), (bomb,)), [], [], {})
+    closure: Any = [[1.0] * 100] * 100
+    with pytest.raises(Unreadable, match="very long list"):
+        formula_of(a_function(bytes([124, 0, 83, 0]), (1,)), [], [closure], {})
+
+
+def test_a_lambda_that_is_called_very_often_makes_no_model_without_bound() -> None:
+    entry = a_lambda("often", "channel_normalization", *[X] * 6000)
+    with pytest.raises(UnsafeError, match="more than 20000 operations"):
+        replace_lambdas(model(entry, outputs=[["often", 0, 0]]))

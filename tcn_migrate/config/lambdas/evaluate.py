@@ -35,6 +35,7 @@ from tcn_migrate.errors import quoted
 
 _MOST_INSTRUCTIONS = 2000
 _MOST_ITEMS = 64
+_MOST_VALUES = 4096
 _NOISE = ("normal", "random_normal")
 
 
@@ -176,8 +177,8 @@ def _given(value: Any) -> Expression:
         value = value.get("items")
     if isinstance(value, dict) and set(value) == {"type", "value"}:  # Keras 2's form of an array
         value = value["value"]
-    if isinstance(value, list) and len(value) <= _MOST_ITEMS**2:
-        return Items(tuple(_given(one) for one in value), "()", literal=False)
+    if isinstance(value, list) and len(value) <= _MOST_VALUES:
+        return _items(tuple(_given(one) for one in value), literal=False)
     if value is None or isinstance(value, bool | int | float | str):
         return Constant(value)
     return Attribute(Constant(None), "a value that is neither number nor text")
@@ -282,9 +283,22 @@ def _dup_top(frame: _Frame, argument: int) -> None:
 # ---- constants, names, variables
 
 
+def _items(values: tuple[Expression, ...], brackets: str = "()", literal: bool = True) -> Items:
+    """A tuple or list; one may hold another many times over, so all that is in it is counted."""
+    size = 1 + sum(one.size if isinstance(one, Items) else 1 for one in values)
+    if size > _MOST_VALUES:
+        raise Unreadable("makes a very long list")
+    return Items(values, brackets, literal, size)
+
+
 def _constant(value: Any) -> Expression:
     if isinstance(value, tuple):
-        return Items(tuple(_constant(one) for one in value))
+        found: list[Expression] = []
+        for one in value:
+            found.append(_constant(one))
+            if isinstance(found[-1], Items):
+                _items(tuple(found))  # counted as it grows
+        return _items(tuple(found))
     if isinstance(value, InnerFunction):
         raise Unreadable("has an inner function: a comprehension, a lambda or a def")
     if isinstance(value, bytes):
@@ -418,7 +432,7 @@ def _build(brackets: str) -> Callable[[_Frame, int], None]:
     def step(frame: _Frame, argument: int) -> None:
         if argument > _MOST_ITEMS:
             raise Unreadable("makes a long list")
-        frame.stack.append(Items(tuple(_popped(frame, argument)), brackets))
+        frame.stack.append(_items(tuple(_popped(frame, argument)), brackets))
 
     return step
 
@@ -428,14 +442,14 @@ def _list_extend(frame: _Frame, argument: int) -> None:
     whole = _pop(frame)
     if argument != 1 or not isinstance(more, Items) or not isinstance(whole, Items):
         raise Unreadable("extends a list by something that is not in the code")
-    frame.stack.append(Items((*whole.values, *more.values), whole.brackets))
+    frame.stack.append(_items((*whole.values, *more.values), whole.brackets))
 
 
 def _list_to_tuple(frame: _Frame, argument: int) -> None:
     whole = _pop(frame)
     if not isinstance(whole, Items):
         raise Unreadable("makes a tuple of something that is no list")
-    frame.stack.append(Items(whole.values, "()"))
+    frame.stack.append(_items(whole.values))
 
 
 def _build_slice(frame: _Frame, argument: int) -> None:
@@ -549,11 +563,11 @@ def _binary(sign: str) -> Callable[[_Frame, int], None]:
 def _of_items(sign: str, left: Items, right: Items | Constant) -> Expression:
     """Python's own `+` and `*` of lists and tuples that stand in the code."""
     if sign == "+" and isinstance(right, Items) and left.literal and right.literal and left.brackets == right.brackets:
-        return Items((*left.values, *right.values), left.brackets)
+        return _items((*left.values, *right.values), left.brackets)
     if sign == "*" and isinstance(right, Constant) and _is_whole(right.value) and left.literal:
         times = int(right.value)  # type: ignore[arg-type]
         if 0 <= times * len(left.values) <= _MOST_ITEMS:
-            return Items(left.values * times, left.brackets)
+            return _items(left.values * times, left.brackets)
     raise Unreadable(f"applies {sign} to a list")
 
 
@@ -712,7 +726,7 @@ def _call(
         raise Unreadable(f"calls {called.text}, which has no counterpart that is known")
     name, row, several = found
     if name == "einsum" and len(arguments) > 1:  # its tensors are a list in the table
-        arguments = [arguments[0], Items(tuple(arguments[1:]), "[]")]
+        arguments = [arguments[0], _items(tuple(arguments[1:]), "[]")]
     if len(arguments) > len(row.parameters):
         raise Unreadable(f"calls {called.text} with more arguments than it has")
     made = Apply(name, called.text, row, tuple(arguments), tuple(keywords), frame.place, several)
@@ -742,7 +756,7 @@ def _of_known_values(
         kinds = [*arguments[1:], *(value for _, value in keywords)]
         if all(isinstance(kind, Constant) and kind.value == "float32" for kind in kinds):
             return (
-                _as_floats(first) if kinds else Items(first.values, "[]", False) if isinstance(first, Items) else first
+                _as_floats(first) if kinds else _items(first.values, "[]", False) if isinstance(first, Items) else first
             )
     return None
 
@@ -755,7 +769,7 @@ def _only_numbers(value: Expression) -> bool:
 
 def _as_floats(value: Expression) -> Expression:
     if isinstance(value, Items):
-        return Items(tuple(_as_floats(one) for one in value.values), "[]", False)
+        return _items(tuple(_as_floats(one) for one in value.values), "[]", False)
     return Constant(float(value.value)) if isinstance(value, Constant) else value  # type: ignore[arg-type]
 
 

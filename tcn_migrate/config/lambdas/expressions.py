@@ -33,11 +33,19 @@ class Constant:
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """A tuple or a list; `literal` if it was one in the code, and did not come out of the file as JSON."""
+    """A tuple or a list.
+
+    Attributes:
+        values: what is in it.
+        brackets: of a tuple or of a list.
+        literal: whether it was one in the code, and did not come out of the file as JSON.
+        size: how many values are in it at any depth, counted as often as they occur.
+    """
 
     values: tuple[Expression, ...]
     brackets: str = "()"
     literal: bool = True
+    size: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,9 @@ from tcn_migrate.config.operators.replace import computed_in
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import UnsafeError, quoted
 
+_MOST_OPERATIONS = 20_000
+"""In one model, layers included: a Lambda of many instructions may be called many times."""
+
 
 def replace_lambdas(
     config: Json, custom_classes: frozenset[str] = frozenset(), keras_version: str | None = None
@@ -74,6 +77,8 @@ def replace_lambdas(
         casts = _casts(model["config"]["layers"], path)
 
         def build(drawing: Drawing, layer: Json, arguments: Sequence[Any], keywords: Json, name: str) -> Outputs:
+            if len(drawing.taken) > _MOST_OPERATIONS:
+                raise _refusal(path + name, f"and its like make more than {_MOST_OPERATIONS} operations of one model")
             given: Any = arguments[0] if len(arguments) == 1 else None
             one = is_tensor(given)
             if not one and not (isinstance(given, list) and given and all(map(is_tensor, given))):
