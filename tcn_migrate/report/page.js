@@ -49,8 +49,8 @@
       row.hidden = !fits || count > most;
     }
     if (more) more.hidden = count <= most;
-    const first = count > most ? `the first ${most} of ` : "";
-    shown.textContent = `${first}${count} of ${rows.length}${box === undefined ? "" : `, in ${box}`}`;
+    const found = `${count} of ${rows.length}${box === undefined ? "" : `, in ${box}`}`;
+    shown.textContent = count > most ? `the first ${most}; ${found} fit` : found;
   };
   const toggle = (items, item) => {
     const was = item.getAttribute("aria-pressed") === "true";
