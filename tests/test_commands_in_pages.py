@@ -108,7 +108,7 @@ MIGRATED: dict[str, tuple[str, list[str], int]] = {
     "plain": (NUMBERED, ["--target", "plain"], 3),
     "not verified": (NUMBERED, ["--no-verify"], 3),
     "legacy TCN": ("keras2/elu-skip-312", [], 3),
-    "fixed training": ("calls/training-true", [], 2),
+    "fixed training": ("calls/training-true", [], 3),
     "last step": ("keras2/same-last-step-291", ["--last-step"], 3),
     "own classes": (OWN, ["--custom-objects", "my_layers"], 3),
     "weights and architecture": (WEIGHTS, ["--architecture", f"{PLACE}/model.json"], 3),

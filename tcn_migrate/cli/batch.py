@@ -102,7 +102,11 @@ def command(
         )
         journal = batch.journal
         try:
-            with _stoppable(), _page(report, batch) as batch, show.progress(quiet or machine) as said:
+            with (
+                _stoppable(),
+                _page(report, batch, _words() if to else ()) as batch,
+                show.progress(quiet or machine) as said,
+            ):
                 for outcome in batch.outcomes():
                     tally.add(outcome)
                     if machine:
@@ -122,7 +126,7 @@ def command(
 
 
 @contextlib.contextmanager
-def _page(report: Path | None, batch: Batch) -> Iterator[Batch]:
+def _page(report: Path | None, batch: Batch, again: tuple[str, ...]) -> Iterator[Batch]:
     """The batch with a journal, of which the page is made at the end, however that comes."""
     from tcn_migrate.batch.journal import NAME, lines
     from tcn_migrate.report.index import indexed
@@ -138,7 +142,7 @@ def _page(report: Path | None, batch: Batch) -> Iterator[Batch]:
                 try:
                     yield dataclasses.replace(batch, journal=journal)
                 finally:
-                    file.writelines(indexed(lambda: lines(journal)))
+                    file.writelines(indexed(lambda: lines(journal), again))
         except OSError as error:
             raise MigrationError(f"the page cannot be written ({error.strerror})", address=quoted(report)) from None
 
@@ -166,9 +170,13 @@ def _stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _words() -> tuple[str, ...]:
+    """The words of the command that goes on with this batch."""
+    return (*(word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")), "--resume")
+
+
 def _again() -> str:
-    words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
-    return shell_command("tcn-migrate", *words, "--resume")
+    return shell_command("tcn-migrate", *_words())
 
 
 class _Tally:

@@ -7,8 +7,9 @@ memory of their names alone.
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,49 @@ _COLOURS = {0: "copied", 3: "measured"}
 
 _NOT_TO_BE_SEEN = ("container", "unsafe", "architecture", "class", "setting", "array")
 """Kinds of failure that an inspection would end in, too."""
+
+
+MOST_CAUSES = 100
+"""Kinds of failure that are told apart; the rest is one group."""
+
+_CAUSES = {
+    "decision": "variables of norms are missing or suspect",
+    "architecture": "the file holds weights alone, and no JSON of the model lies beside it",
+    "class": "a class is neither built into Keras nor supplied",
+    "container": "the file is damaged, or no checkpoint",
+    "setting": "a setting that no release could have written",
+    "array": "the arrays do not fit the config",
+    "verification": "the new file did not compute the same, and was removed",
+    "unexpected": "a form that tcn-migrate does not foresee",
+    "disk": "there was no room for the new file",
+    "environment": "Keras or its backend is not installed",
+}
+"""What the kinds of failure are in words. Every other kind is told apart by its message."""
+
+_HELP: Mapping[str, tuple[str, ...]] = {
+    "timed out": ("--time-limit", "0"),
+    "crashed": ("--workers", "1"),
+    "out of memory": ("--workers", "1"),
+    "disk": (),
+    "environment": (),
+}
+"""What the same batch is begun again with, where the message names no option."""
+
+_OF_BATCH = ("--reinitialize", "--keep-suspect", "--architecture", "--custom-objects", "--last-step", "--target")
+"""Options that a message may name and the command batch has."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files that failed in the same way."""
+
+    verdict: str
+    colour: str
+    cause: str
+    count: int
+    example: str
+    said: str
+    next: str
 
 
 @dataclass(frozen=True)
@@ -51,6 +95,8 @@ class Index:
         state: "good", "doubtful" or "bad".
         counts: how many files ended how, with the colour of it.
         origins: how many files are of which container and release of Keras.
+        groups: the failures by their cause, the most frequent first.
+        unverified: how many new files were not loaded to verify them.
         rows: a file each, those first that need something; read when they are printed.
         folder: that the files have in common.
         left_out: how many there was no room for.
@@ -62,16 +108,19 @@ class Index:
     folder: str = ""
     counts: list[tuple[str, int, str]] = field(default_factory=list)
     origins: list[tuple[str, int]] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    unverified: int = 0
     rows: Iterator[Row] = field(default_factory=lambda: iter(()))
     left_out: int = 0
 
 
-def indexed(entries: Callable[[], Iterator[Entry]]) -> Iterator[str]:
+def indexed(entries: Callable[[], Iterator[Entry]], again: Sequence[str] = ()) -> Iterator[str]:
     """The page of a batch, in pieces.
 
     Args:
         entries: opens the journal anew each time it is called, and yields its lines. Of several lines for one source
             the last one counts.
+        again: the words of the command that goes on with the batch; none where there is no going on.
     """
     last: dict[str, int] = {}
     for number, entry in enumerate(entries()):
@@ -80,7 +129,17 @@ def indexed(entries: Callable[[], Iterator[Entry]]) -> Iterator[str]:
     last = {}
     verdicts: Counter[tuple[str, str]] = Counter()
     origins: Counter[str] = Counter()
+    causes: Counter[tuple[str, str, str, str]] = Counter()
+    examples: dict[tuple[str, str, str, str], tuple[str, str]] = {}
+    unverified = 0
     for entry in _of(entries, kept):
+        unverified += entry.get("verified") is False
+        if _colour(entry) != "copied":
+            cause = _cause(entry)
+            if cause not in causes and len(causes) >= MOST_CAUSES:
+                cause = ("", _colour(entry), "", "other causes")
+            causes[cause] += 1
+            examples.setdefault(cause, (str(entry["source"]), str(entry.get("message") or "")))
         verdicts[str(entry.get("verdict")), _colour(entry)] += 1
         if entry.get("container"):
             origins[_origin(entry)] += 1
@@ -93,11 +152,41 @@ def indexed(entries: Callable[[], Iterator[Entry]]) -> Iterator[str]:
         state=state,
         counts=[(safe(verdict, 40), number, colour) for (verdict, colour), number in verdicts.most_common()],
         origins=[(safe(origin), number) for origin, number in origins.most_common(100)],
+        groups=[_group(cause, number, *examples[cause], folder, again) for cause, number in causes.most_common()],
+        unverified=unverified,
         rows=_rows(entries, kept, folder),
         folder=safe(folder),
         left_out=max(0, count - MOST_ROWS),
     )
     return streamed("index.html", page)
+
+
+def _cause(entry: Entry) -> tuple[str, str, str, str]:
+    """Verdict, colour, kind, and the kind in words."""
+    kind, message = str(entry.get("error"))[:40], str(entry.get("message") or "")
+    words = _CAUSES.get(kind)
+    if words is None:
+        # Names and numbers are of the file; what is left is the sentence.
+        words = re.sub(r"\d+", "…", re.sub(r"'[^']*'", "…", message[:400])).partition(". ")[0][:200]
+    return str(entry.get("verdict")), _colour(entry), kind, words
+
+
+def _group(
+    cause: tuple[str, str, str, str], count: int, source: str, message: str, folder: str, again: Sequence[str]
+) -> Group:
+    verdict, colour, kind, words = cause
+    named = [way for _, way in ways(message) if way[0] in _OF_BATCH and "--remeasure" not in way]
+    more = named[0] if named else _HELP.get(kind)
+    typed = "" if more is None or not again else command(*again, *(() if more and more[0] in again else more))
+    return Group(
+        verdict=safe(verdict, 40),
+        colour=colour,
+        cause=safe(words),
+        count=count,
+        example=safe(source.removeprefix(folder)),
+        said=safe(message, 600),
+        next=typed,
+    )
 
 
 def _folder(sources: Collection[str]) -> str:

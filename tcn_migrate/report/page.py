@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tcn_migrate.config.changes import STORAGE, Change, changes
 from tcn_migrate.errors import DecisionNeeded, MigrationError, as_file
 from tcn_migrate.moves import Move, Plan
 from tcn_migrate.naming.entries import spoken
 from tcn_migrate.recovery.diagnose import INITIAL
+from tcn_migrate.report.differences import Setting, setting
 from tcn_migrate.report.document import Document, command, rendered, safe, ways
 from tcn_migrate.report.picture import (
     GRADES,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 MOST_TCNS = 16
 MOST_PLOTS = 64
+MOST_CHANGES = 200
 
 MEANINGS = {
     "copied": "bit for bit what the old file holds",
@@ -76,11 +80,12 @@ class Page:
         rows: every variable.
         counts: how many variables are of each grade, with what the grade means.
         evidence: what verification saw, in sentences.
-        differences: for each TCN its largest difference.
+        differences: for each TCN its largest difference and the length of its bar in hundredths, the largest first.
         recovery: what was recovered, and what it is worth.
         plots: of recovered norms.
         norms: for an inspection, each norm and its state.
         repairs: what was changed in the config.
+        changed: the same setting by setting, of layers that are in both configs.
         ignored: arrays that are not used, with the reason.
     """
 
@@ -94,12 +99,14 @@ class Page:
     rows: Sequence[Row] = ()
     counts: Sequence[tuple[str, int, str]] = ()
     evidence: Sequence[str] = ()
-    differences: Sequence[tuple[str, str]] = ()
+    differences: Sequence[tuple[str, str, int]] = ()
     recovery: Sequence[str] = ()
     plots: Sequence[Plot] = ()
     plots_left_out: int = 0
     norms: Sequence[tuple[str, str, str]] = ()
     repairs: Sequence[str] = ()
+    changed: Sequence[Setting] = ()
+    changed_left_out: int = 0
     ignored: Sequence[tuple[str, str]] = ()
 
 
@@ -126,7 +133,7 @@ def migrated(outcome: Outcome) -> Document:
     proof = ["The new file was not loaded to verify it (--no-verify)."]
     if recovery is None and any(reading.session_numbered for reading in plan.tcns.values()):
         verdict += "; every norm was in the file, under names that its session counted, and nothing is lost"
-    differences: list[tuple[str, str]] = []
+    differences: list[tuple[str, str, int]] = []
     if evidence is not None:
         proof = [
             f"{evidence.bit_exact} of {evidence.variables} variables of the loaded model are bit for bit the source's."
@@ -141,10 +148,13 @@ def migrated(outcome: Outcome) -> Document:
             proof.append(f"{evidence.proof.sentence[0].upper()}{evidence.proof.sentence[1:]}.")
         proof += [f"{remark[0].upper()}{remark[1:]}." for remark in evidence.proof.remarks]
         rows = sorted((*evidence.proof.outputs, *evidence.proof.inner), key=lambda one: -one.difference)
-        differences = [(one.name, f"{one.difference:.2g}, rounding explains {one.explained:.2g}") for one in rows]
+        differences = [
+            (one.name, f"{one.difference:.2g}, rounding explains {one.explained:.2g}", _bar(one.difference))
+            for one in rows
+        ]
         covered = {one.name for one in rows}
         others = {spoken(a): value for a, value in evidence.tcn_differences.items() if spoken(a) not in covered}
-        differences += [(name, f"{value:.2g}") for name, value in others.items()]
+        differences += [(name, f"{value:.2g}", _bar(value)) for name, value in others.items()]
         if evidence.serving_graph is not None:
             proof.append(f"{evidence.serving_graph.sentence[0].upper()}{evidence.serving_graph.sentence[1:]}.")
     if recovery is not None and recovery.held_back is not None:
@@ -357,14 +367,31 @@ def _of_plan(plan: Plan, *, checksums: bool) -> dict[str, Any]:
             )
         )
     drawn = list(plan.tcns.values())[:MOST_TCNS]
+    changed = _changed(plan)
     return {
         "facts": facts,
         "pictures": [model_picture(plan), *(tcn_picture(plan, reading) for reading in drawn)],
         "rows": rows,
         "counts": [(grade, count, MEANINGS[grade]) for grade, count in tally.items() if count],
         "repairs": [f"{safe(r.layer)}: {r.sentence}" for r in plan.repairs],
+        "changed": [setting(one) for one in changed[:MOST_CHANGES]],
+        "changed_left_out": max(0, len(changed) - MOST_CHANGES),
         "ignored": [(safe(name), reason) for name, reason in plan.ignored.items()],
     }
+
+
+def _changed(plan: Plan) -> list[Change]:
+    """The settings that repairs changed, of layers that have one; a TCN became another layer as a whole."""
+    if plan.stored is None or not plan.repairs:
+        return []
+    repaired = {repair.layer for repair in plan.repairs}
+    found = changes(plan.stored, plan.config, without=STORAGE)
+    return [one for one in found if one.layer and one.layer[-1] in repaired and one.layer not in plan.tcns]
+
+
+def _bar(difference: float) -> int:
+    """Hundredths of a bar that is empty at 1e-9 and full at 1e-4."""
+    return 0 if difference <= 1e-9 else min(100, round(20 * (math.log10(difference) + 9)))
 
 
 def _row(move: Move, checksums: bool) -> Row:

@@ -34,6 +34,7 @@ class Box:
         lines: what stands in it, safe to print.
         grade: the least exact grade of its variables, or None if it has none.
         select: the address that it stands for, as the table of variables spells it.
+        repaired: what was repaired in the layer's config, in sentences.
     """
 
     x: float
@@ -43,6 +44,7 @@ class Box:
     lines: tuple[str, ...]
     grade: str | None = None
     select: str = ""
+    repaired: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,27 @@ def model_picture(plan: Plan) -> Picture:
     places = {address: index for index, (address, _, _) in enumerate(shown)}
     jumps = any(places.get(a, index) < index - 1 for index, (_, _, feeding) in enumerate(shown) for a in feeding)
     row, left, boxes = 40.0, 96.0 if jumps else 8.0, []
+    repairs: dict[str, list[str]] = {}
+    for repair in plan.repairs:
+        repairs.setdefault(repair.layer, []).append(repair.sentence)
     for index, (address, entry, _) in enumerate(shown):
         indent = 22.0 * min(len(address) - 1, 6)
         tcn = plan.tcns.get(address)
         kind = quoted(class_of(entry), 26)[1:-1] + (f", {counted(tcn.settings.blocks)}" if tcn else "")
         grade = worst(grades, address)
         lines = (quoted(address[-1], 34)[1:-1], kind)
-        boxes.append(Box(left + indent, 8 + index * row, 420 - indent, 30, lines, grade, spoken(address)))
+        boxes.append(
+            Box(
+                left + indent,
+                8 + index * row,
+                420 - indent,
+                30,
+                lines,
+                grade,
+                spoken(address),
+                tuple(repairs.get(address[-1], ())),
+            )
+        )
     paths = []
     for index, (_, _, feeding) in enumerate(shown):
         for source in feeding:

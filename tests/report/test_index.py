@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import html
+import importlib
 import json
+import re
+import shutil
+import subprocess
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -15,6 +20,7 @@ from tcn_migrate.cli.main import main
 from tcn_migrate.report import index
 from tcn_migrate.report.index import indexed
 from tests.batch import archive
+from tests.readme import ROOT
 from tests.report.browser import dumped, needs_browser, tried
 from tests.report.test_page import EVIL, Seen
 
@@ -188,3 +194,118 @@ def test_in_a_browser_hostile_names_do_nothing(tmp_path: Path) -> None:
 
     assert "<body data-bad" not in found
     assert "5 of 5" in found
+
+
+AGAIN = ("batch", "/models", "--to", "/new", "--resume")
+
+
+def groups(document: str) -> list[tuple[str, str]]:
+    """Of each group of failures how many files it has, and the command that may help them."""
+    section = document.partition('<h2 id="causes">')[2].partition("</section>")[0]
+    found = re.findall(r'<tr><td class="number">(\d+)</td>(.*?)</tr>', section, re.DOTALL)
+    commands = [re.search(r'<code class="copy" tabindex="0">(.*?)</code>', row) for _, row in found]
+    return [(count, html.unescape(one[1]) if one else "") for (count, _), one in zip(found, commands, strict=True)]
+
+
+def test_failures_are_grouped_by_cause_before_the_table_with_the_command_that_may_help_them() -> None:
+    lost = "4 variables of 1 norms are not in the file. Say how: --reinitialize (afresh)."
+    unknown = "layer 'x{}': its class 'Own' is neither built in nor supplied. Give it: --custom-objects package.module"
+    entries = [entry(f"/models/lost{n}.h5", "decision needed", 3, error="decision", message=lost) for n in range(3)]
+    entries += [entry(f"/m/c{n}.h5", "refused", 1, error="class", message=unknown.format(n)) for n in range(5)]
+    entries += [entry("/m/cut.h5", "refused", 1, error="container", message="it is truncated.")]
+    entries += [entry("/m/slow.h5", "timed out", 1, error="timed out", message="took longer than 600 seconds")]
+    entries += [entry(f"/m/good{n}.h5", verified=True) for n in range(20)]
+    document = "".join(indexed(lambda: iter(entries), AGAIN))
+    begun = "tcn-migrate batch /models --to /new --resume"
+    assert groups(document) == [
+        ("5", f"{begun} --custom-objects package.module"),
+        ("3", f"{begun} --reinitialize"),
+        ("1", ""),
+        ("1", f"{begun} --time-limit 0"),
+    ]
+    assert document.index('id="causes"') < document.index('id="files"')
+    assert "not loaded to verify" not in document
+    assert all(command == "" for _, command in groups("".join(indexed(lambda: iter(entries)))))
+
+
+def test_the_commands_of_groups_are_understood() -> None:
+    command = importlib.import_module("tcn_migrate.cli.batch").command
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert set(index._OF_BATCH) | {words[0] for words in index._HELP.values() if words} <= known
+
+
+def test_sentences_that_differ_only_in_names_and_numbers_are_one_cause() -> None:
+    messages = [f"layer 'a{n}': kernel of {n} numbers cannot be said. Try more." for n in range(9)]
+    entries = [entry(f"/{n}", "refused", 1, error="refused", message=m) for n, m in enumerate(messages)]
+    entries.append(entry("/other", "refused", 1, error="refused", message="another thing"))
+    assert [count for count, _ in groups(page_of(*entries))] == ["9", "1"]
+
+
+def test_many_causes_are_one_group_in_the_end() -> None:
+    letters = [f"{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(400)]
+    entries = [entry(f"/{w}", "refused", 1, error="refused", message=f"cause {w}") for w in letters]
+    found = groups(page_of(*entries))
+    assert len(found) == index.MOST_CAUSES + 1
+    assert found[0][0] == str(400 - index.MOST_CAUSES)
+
+
+def test_the_page_says_that_new_files_were_not_verified(run: Path) -> None:
+    assert "6 new files were not loaded to verify them (--no-verify)" in (run / "new" / "index.html").read_text()
+
+
+NODE = shutil.which("node")
+STUB = """
+class Item {
+  constructor(text, more = {}) {
+    Object.assign(this, {textContent: text, dataset: {}, hidden: false, events: {}, at: {}, children: []}, more);
+  }
+  addEventListener(name, does) { this.events[name] = does; }
+  getAttribute(name) { return this.at[name] ?? null; }
+  setAttribute(name, value) { this.at[name] = value; }
+  removeAttribute(name) { delete this.at[name]; }
+  replaceChildren(...items) { this.inside = items; }
+  append(...items) { this.children = items; }
+  after() {}
+}
+const body = new Item("");
+const rows = Array.from({length: 5000}, (_, n) => {
+  const name = String((n * 7919) % 5000).padStart(4, "0");
+  return new Item(name, {dataset: {address: name, grade: "migrated"}, children: [new Item(name)], parentNode: body});
+});
+const head = new Item("file"); head.parentNode = {children: [head]};
+const ids = {table: new Item("", {dataset: {most: "200"}}), search: new Item("", {value: ""})};
+for (const id of ["more", "shown", "all"]) ids[id] = new Item("");
+const document = {
+  querySelectorAll: (words) => words.includes("tbody tr") ? rows : words.includes("th.sort") ? [head] : [],
+  getElementById: (id) => ids[id] ?? null,
+  createElement: () => new Item(""),
+};
+"""
+TRIED = """
+const seen = () => [rows.filter((row) => !row.hidden).length, ids.shown.textContent, ids.more.hidden];
+const found = [seen()];
+ids.more.events.click(); found.push(seen());
+ids.search.value = "123"; ids.search.events.input(); found.push(seen());
+ids.all.events.click();
+for (const _ of [1, 2]) {
+  head.inside[0].events.click();
+  const first = body.children.filter((row) => !row.hidden)[0];
+  found.push([body.children[0].textContent, first.textContent, head.at["aria-sort"]]);
+}
+console.log(JSON.stringify(found));
+"""
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js")
+def test_five_thousand_rows_are_shown_in_parts_filtered_and_sorted() -> None:
+    """The page's script, on as much of a document as it asks for."""
+    script = (ROOT / "tcn_migrate" / "report" / "page.js").read_text()
+    done = subprocess.run([str(NODE), "-"], input=STUB + script + TRIED, capture_output=True, text=True, check=True)
+    matching = sum("123" in f"{n:04}" for n in range(5000))
+    assert json.loads(done.stdout) == [
+        [200, "the first 200; 5000 of 5000 fit", False],
+        [400, "the first 400; 5000 of 5000 fit", False],
+        [matching, f"{matching} of 5000", True],
+        ["0000", "0000", "ascending"],
+        ["4999", "4999", "descending"],
+    ]

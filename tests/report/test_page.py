@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import html
 import json
 import re
 import shutil
@@ -311,3 +313,43 @@ def test_each_axis_says_what_it_shows_and_in_which_unit(tmp_path: Path) -> None:
 def test_an_outcome_is_one_line_in_a_terminal(outcome: Outcome) -> None:
     assert len(repr(outcome)) < 300
     assert "28 copied; not verified" in repr(outcome)
+
+
+def test_a_repair_is_marked_in_the_picture_and_shown_as_was_and_is(tmp_path: Path) -> None:
+    old = case("functional/hard-sigmoid-lstm-gru-267").source
+    made = tcn_migrate.migrate(old, tmp_path / "new.keras", verify=False)
+    document = made.report()
+    repaired = {repair.layer for repair in made.plan.repairs}
+    marked = re.findall(r"<title>(\w+),[^<]*; repaired: ", document)
+    assert set(marked) <= repaired
+    assert len(marked) == document.count('class="mark"') >= 2
+    section = document.partition('<h2 id="repairs">')[2].partition("</section>")[0]
+    shown = set(re.findall(r'<tr><th scope="row">(\w+)</th>', section))
+    assert shown
+    assert shown <= repaired
+    assert made.plan.stored is not None
+    for row in re.findall(r'<tr><th scope="row".*?</tr>', section):
+        layer, name, was, now = (html.unescape(text) for text in re.findall(r">([^<>]+)</", row))
+        stored, written = _setting(made.plan.stored, layer, name), _setting(made.plan.config, layer, name)
+        assert (was, now) == (stored, written)
+        assert was != now
+
+
+def _setting(config: Any, layer: str, name: str) -> str:
+    (entry,) = [one for one in config["config"]["layers"] if one["config"]["name"] == layer]
+    value = {**entry["config"], "class_name": entry["class_name"]}
+    for part in name.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return "not set"
+        value = value[part]
+    return json.dumps(value)
+
+
+def test_evidence_is_ranked_and_drawn_with_the_largest_difference_first(outcome: Outcome) -> None:
+    found = {("a",): 1e-9, ("b",): 3e-6, ("c",): 2e-4, ("d",): 0.0}
+    document = dataclasses.replace(outcome, evidence=Evidence(4, 4, 0, found)).report()
+    table = document.partition('aria-labelledby="differences"')[2].partition("</table>")[0]
+    assert re.findall(r'scope="row">(\w)<', table) == ["c", "b", "a", "d"]
+    lengths = [float(width) for width in re.findall(r'<rect width="([\d.]+)"', table)]
+    assert lengths == sorted(lengths, reverse=True)
+    assert (lengths[0], lengths[-1]) == (120.0, 0.0)
