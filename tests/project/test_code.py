@@ -31,7 +31,8 @@ def changed(code: str, *, in_place: bool = False, needs_tcn: bool = True) -> str
         ("import os, keras\nD = 'd'\nP = os.path.join(D, 'e', 'a.h5')\nkeras.models.load_model(P)", "d/e/a.h5"),
         ("import keras, pathlib\nkeras.models.load_model(str(pathlib.Path('d') / 'a.h5'))", "d/a.h5"),
         (
-            "from pathlib import Path\nimport keras\nB = Path(__file__).resolve().parent\nkeras.models.load_model(B / 'a.h5')",
+            "from pathlib import Path\nimport keras\n"
+            "B = Path(__file__).resolve().parent\nkeras.models.load_model(B / 'a.h5')",
             "a.h5",
         ),
         ("from pathlib import Path\nimport keras\nkeras.models.load_model(Path('d').joinpath('a.h5'))", "d/a.h5"),
@@ -99,7 +100,8 @@ def test_more_of_keras_tcn_stays() -> None:
 
 @given(st.text(alphabet="aé𝒳'\"\\ \n#,()=.", max_size=40))
 def test_what_is_not_changed_stays_letter_for_letter(text: str) -> None:
-    code = f"import keras\nx = {text!r}; keras.models.load_model('a.h5'); y = {text!r} # {text.splitlines()[0] if text.strip() else ''}\n"
+    comment = (text.splitlines() or [""])[0]
+    code = f"import keras\nx = {text!r}; keras.models.load_model('a.h5'); y = {text!r} # {comment}\n"
     source = parse(code)
     if source is None:
         return
