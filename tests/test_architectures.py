@@ -85,7 +85,7 @@ CODE = """
 import keras
 from tcn_migrate import TCN
 def build():
-    i = keras.Input((10, 3), name="my_input")
+    i = keras.Input((10, 4), name="my_input")
     t = TCN(4, kernel_size=3, dilations=(1, 2), name="my_tcn")(i)
     return keras.Model(i, keras.layers.Dense(UNITS, name="my_dense")(t))
 def broken(): raise RuntimeError("no data")

@@ -69,7 +69,7 @@ Examples:
   tcn-migrate plan old.h5                          print every move before anything is done
   tcn-migrate batch models --to new                migrate a folder of checkpoints
   tcn-migrate verify new.keras --against old.h5    compare two files
-  tcn-migrate repo project                         a whole project with the code that loads its models
+  tcn-migrate repo project                         look through a project and its code
 
 \b
 Completion of commands, options and files in a shell, for good if it stands in
