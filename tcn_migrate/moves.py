@@ -125,7 +125,6 @@ class Plan:
         places: where a variable of a TCN lies in the new model, by its address, if not there (target "plain").
         optimizer: how each variable of the optimizer gets its values, none if training starts anew.
         loads_already: an unmodified keras-tcn 3.5.5 or later (or Keras alone, without a TCN) loads the source itself.
-        stored: the source's config in normal form, before anything in it was repaired.
         reading: the options of a command that reads the source as it was read for this plan.
         stored: the old model as it is stored.
     """
@@ -144,7 +143,6 @@ class Plan:
     places: Mapping[Address, Address] = field(default_factory=dict)
     optimizer: tuple[Move, ...] = ()
     loads_already: bool = False
-    stored: Json | None = None
     reading: tuple[str, ...] = ()
     stored: Stored | None = None
 

@@ -159,7 +159,6 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         compile_config=training.compile_config,
         places=places,
         optimizer=training.moves,
-        stored=stored,
         loads_already=not carried.warnings and loads_already(checkpoint, stored, located, readings, modern),
         stored=old,
     )

@@ -23,6 +23,7 @@ CONTAINERS = {
     "Keras 2, .weights.h5": ("keras2", "old.weights.h5"),
     "Keras 2, SavedModel": ("keras2", "old"),
     "Keras 2, checkpoint": ("keras2", "old.index"),
+    "TensorFlow.js": ("tensorflowjs", "old"),
     "Keras 3, .keras": ("keras3", "old.keras"),
     "Keras 3, .h5": ("keras3", "old.h5"),
     "Keras 3, .weights.h5": ("keras3", "old.weights.h5"),

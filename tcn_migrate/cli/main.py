@@ -118,7 +118,7 @@ Examples:
   tcn-migrate batch models --to new                migrate a folder of checkpoints
   tcn-migrate verify new.keras --against old.h5    compare a new file with its old one
   tcn-migrate diff monday.h5 friday.h5             compare any two
-  tcn-migrate repo project                         a whole project with the code that loads its models
+  tcn-migrate repo project                         look through a project and its code
 
 \b
 Completion of commands, options and files in a shell, for good if it stands in

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     "repo",
     epilog="""\b
 Examples:
-  tcn-migrate repo project                      look: what is there, and what would change
-  tcn-migrate repo project --write              migrate every model beside the old one
-  tcn-migrate repo project --patch keras3.patch write the patch of the code; git apply takes it
-  tcn-migrate repo project --write --apply      migrate, and change the code
+  tcn-migrate repo project                        look: what is there, and what would change
+  tcn-migrate repo project --write                migrate every model beside the old one
+  tcn-migrate repo project --patch keras3.patch   write the patch of the code for git apply
+  tcn-migrate repo project --write --apply        migrate, and change the code
 """,
 )
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")

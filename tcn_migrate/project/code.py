@@ -123,7 +123,10 @@ def _imports(tree: ast.Module) -> dict[str, str]:
                 found[alias.asname or top] = alias.name if alias.asname else top
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             for alias in node.names:
-                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                if alias.name != "*":
+                    found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                elif f"{node.module}.load_model" in LOADERS:
+                    found["load_model"] = f"{node.module}.load_model"
     return found
 
 
@@ -281,8 +284,13 @@ class Change:
     needs_tcn: bool
 
 
+def imports_keras_tcn(source: Source) -> bool:
+    """Whether the code imports keras-tcn."""
+    return any(name.split(".")[0] == "tcn" for name in source.names.values())
+
+
 def edits(source: Source, change_of: Callable[[Load], Change | None]) -> list[Edit]:
-    """What has to change in a piece of code.
+    """What has to change in a piece of code of a project whose models are migrated.
 
     Args:
         source: the code.
@@ -309,8 +317,8 @@ def edits(source: Source, change_of: Callable[[Load], Change | None]) -> list[Ed
             found += _without_tcn(source, load.call)
     found += _arguments(source)
     found += _moved_imports(source)
-    if first is not None:
-        found += _tcn_imports(source, first, tcn=tcn, in_place=in_place)
+    tcn = tcn or source.names.get("TCN") == "tcn.TCN"
+    found += _tcn_imports(source, first or 0, tcn=tcn, in_place=in_place)
     return sorted(set(found), key=lambda edit: (edit.start, edit.end))
 
 
@@ -415,7 +423,7 @@ def _tcn_imports(source: Source, first: int, *, tcn: bool, in_place: bool) -> It
     imports = [node for node in source.tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     for node in imports:
         old = isinstance(node, ast.ImportFrom) and node.module == "tcn" and not node.level
-        if tcn and old and [alias.name for alias in node.names] == ["TCN"]:
+        if old and [alias.name for alias in node.names] == ["TCN"]:
             asname = node.names[0].asname
             yield Edit(*source.span(node), f"from tcn_migrate import TCN{f' as {asname}' if asname else ''}")
             wanted = [line for line in wanted if "TCN" not in line]

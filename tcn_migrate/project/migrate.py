@@ -11,9 +11,9 @@ from typing import Any
 from tcn_migrate.errors import MigrationError
 from tcn_migrate.migration import default_output, migrate, plan
 from tcn_migrate.project import requirements
-from tcn_migrate.project.code import Change
+from tcn_migrate.project.code import Change, imports_keras_tcn, parse
 from tcn_migrate.project.patch import unified
-from tcn_migrate.project.survey import Place, Project, patched, places, read_code, read_text, survey
+from tcn_migrate.project.survey import Place, Project, applied_code, patched, places, read_code, read_text, survey
 
 
 @dataclass(frozen=True)
@@ -121,20 +121,22 @@ def migrate_project(
     }
     found: list[Place] = []
     changed: list[tuple[str, str, str]] = []
-    uses = False
+    uses, keeps = False, False
     for module in read_code(project):
         here = places(project, module)
         found += here
-        if not here:
+        if not changes or not (here or imports_keras_tcn(module.source)):
             continue
         new = patched(module, here, changes)
-        if new != module.text:
-            changed.append((module.path, module.text, new))
-            uses = uses or "tcn_migrate" in new
+        after = parse(applied_code(module, here, changes))
+        uses = uses or "tcn_migrate" in new
+        keeps = keeps or (after is not None and imports_keras_tcn(after))
+        changed.append((module.path, module.text, new))
     for path in project.requirements if changed else ():
         text = read_text(project.root / path)
         if text is not None:
-            changed.append((path, text, requirements.updated(text, needs_tcn_migrate=uses)))
+            new = requirements.updated(text, needs_tcn_migrate=uses, keeps_keras_tcn=keeps)
+            changed.append((path, text, new))
     changed = [(path, old, new) for path, old, new in changed if old != new]
     return Result(
         project=project,

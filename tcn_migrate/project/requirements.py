@@ -17,17 +17,18 @@ _TENSORFLOW, _KERAS = "tensorflow>=2.18", "keras>=3.8"
 """The oldest releases with which `tcn_migrate` is tested."""
 
 
-def updated(text: str, *, needs_tcn_migrate: bool) -> str:
+def updated(text: str, *, needs_tcn_migrate: bool, keeps_keras_tcn: bool) -> str:
     """The text with releases in which the new files load.
 
     Args:
         needs_tcn_migrate: the code imports it.
+        keeps_keras_tcn: the code imports more of keras-tcn than its layer, and so needs both.
     """
 
     def line(found: re.Match[str]) -> str:
         name = found["name"].lower().replace("_", "-")
         if name == "keras-tcn":
-            new = "tcn-migrate" if needs_tcn_migrate else found["name"] + found["version"]
+            new = "keras-tcn>=3.5.5" if keeps_keras_tcn or not needs_tcn_migrate else "tcn-migrate"
         elif name.startswith("tensorflow"):
             new = _TENSORFLOW if name in ("tensorflow-gpu", "tensorflow") else f"{name}{_TENSORFLOW[10:]}"
         else:

@@ -227,6 +227,21 @@ def _loaded(project: Project, code: str, load: Load) -> str | None:
     return None
 
 
+def applied_code(module: Module, found: list[Place], changes: dict[str, Change]) -> str:
+    """The module's code, of a notebook that of its cells, with what has to change."""
+    return applied(module.source.text, _edits(module, found, changes))
+
+
+def _edits(module: Module, found: list[Place], changes: dict[str, Change]) -> list[Edit]:
+    model_of = {id(place.load.call): place.model for place in found}
+
+    def change_of(load: Load) -> Change | None:
+        model = model_of.get(id(load.call))
+        return None if model is None else changes.get(model)
+
+    return edits(module.source, change_of)
+
+
 def patched(module: Module, found: list[Place], changes: dict[str, Change]) -> str:
     """The module's text with what has to change.
 
@@ -234,13 +249,7 @@ def patched(module: Module, found: list[Place], changes: dict[str, Change]) -> s
         found: the places of this module.
         changes: what becomes of the models, by path.
     """
-    model_of = {id(place.load.call): place.model for place in found}
-
-    def change_of(load: Load) -> Change | None:
-        model = model_of.get(id(load.call))
-        return None if model is None else changes.get(model)
-
-    made = edits(module.source, change_of)
+    made = _edits(module, found, changes)
     if module.notebook is None:
         return applied(module.text, made)
     new: dict[int, str] = {}

@@ -385,7 +385,7 @@ def _changed(plan: Plan) -> list[Change]:
     if plan.stored is None or not plan.repairs:
         return []
     repaired = {repair.layer for repair in plan.repairs}
-    found = changes(plan.stored, plan.config, without=STORAGE)
+    found = changes(plan.stored.config, plan.config, without=STORAGE)
     return [one for one in found if one.layer and one.layer[-1] in repaired and one.layer not in plan.tcns]
 
 
