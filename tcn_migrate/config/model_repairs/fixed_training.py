@@ -21,13 +21,11 @@ from tcn_migrate.checkpoint import Json, KerasVersion
 from tcn_migrate.config.catalogue import classes
 from tcn_migrate.config.catalogue.operations import is_operation
 from tcn_migrate.config.graph.drawing import Drawing, history
-from tcn_migrate.config.graph.entries import is_entry, is_model, name_of
+from tcn_migrate.config.graph.entries import Address, is_entry, is_model, name_of
 from tcn_migrate.config.graph.rewrite import Outputs, functional_of, is_functional, replace_layers
 from tcn_migrate.config.guards.shapes import Shape, input_shapes
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import SettingError, quoted
-
-Address = tuple[str, ...]
 
 FIXED_TRAINING = "FixedTraining"
 """The class of this package that calls another layer with one value of `training`."""

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json, KerasVersion
+from tcn_migrate.config.graph.entries import Address
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs.attention import causal_attention, shapes_of_heads
-from tcn_migrate.config.repairs.change import Address, LayerRepair, Transform
+from tcn_migrate.config.repairs.change import LayerRepair, Transform
 from tcn_migrate.config.repairs.dropped import settings_that_say_nothing
 from tcn_migrate.config.repairs.hard_sigmoid import (
     activation_layer_as_function,
