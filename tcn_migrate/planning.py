@@ -13,7 +13,7 @@ from tcn_migrate.checkpoint import Checkpoint, Json, StoredArray
 from tcn_migrate.config import Modern, normalize, repaired
 from tcn_migrate.config.catalogue.activations import with_built_activations
 from tcn_migrate.config.graph.entries import every_entry
-from tcn_migrate.config.model_repairs.fixed_training import fix_training, refuse_fixed_training, refuse_random_crops
+from tcn_migrate.config.model_repairs.fixed_training import fix_training, refuse_fixed_training, refuse_random_replaced
 from tcn_migrate.config.model_repairs.legal_names import legal_names, moved
 from tcn_migrate.config.model_repairs.nested import repair_nested_models, with_backward_layers
 from tcn_migrate.containers.h5 import parts_of
@@ -95,7 +95,7 @@ def make_plan(checkpoint: Checkpoint, choices: Choices) -> Plan:
         refuse_missing(checkpoint, located, readings)
     old = Stored(stored, located.arrays, dict(readings), version)
     if major(version) < 3:
-        refuse_random_crops(stored)
+        refuse_random_replaced(stored)
         masked = makes_masks(stored)
         readings = {a: keras2_meaning(r, masked) for a, r in readings.items()}
     modern = repaired(

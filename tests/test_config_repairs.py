@@ -49,6 +49,15 @@ CHANGED: list[tuple[LayerRepair, Json, str, Json]] = [
         "Identity",
         {"name": "m"},
     ),
+    *(
+        (
+            replaced_classes.random_sizes,
+            inner(name, name="r", dtype="float32", factor=0.2, interpolation="bilinear", seed=1),
+            "Identity",
+            {"name": "r", "dtype": "float32"},
+        )
+        for name in ("RandomHeight", "RandomWidth")
+    ),
     (
         replaced_classes.random_crop,
         inner("RandomCrop", height=4, width=5, seed=3),
@@ -135,6 +144,7 @@ LEFT_ALONE: list[tuple[LayerRepair, Json]] = [
     (replaced_classes.synchronized_batch_normalization, inner("BatchNormalization")),
     (replaced_classes.thresholded_relu, inner("ReLU", threshold=0.5)),
     (replaced_classes.losses_and_metrics, inner("ActivityRegularization", l1=0.1)),
+    (replaced_classes.random_sizes, inner("RandomZoom", height_factor=0.1)),
     (replaced_classes.random_crop, inner("CenterCrop", height=4, width=5)),
     (replaced_classes.random_crop_that_resizes_first, inner("CenterCrop", height=4, width=5)),
     (replaced_classes.resizing_by_lost_methods, inner("Resizing", interpolation="area")),

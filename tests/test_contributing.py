@@ -13,8 +13,11 @@ import pytest
 import tcn_migrate
 from tcn_migrate.checkpoint import Json, Node, tree_of
 from tcn_migrate.config import repairs
+from tcn_migrate.config.catalogue.classes import CLASSES
+from tcn_migrate.config.catalogue.layer_class import layer
 from tcn_migrate.config.repairs.change import Change, with_config
 from tcn_migrate.containers import read_checkpoint
+from tcn_migrate.errors import UnknownLayerError
 from tcn_migrate.naming import locate, store
 from tcn_migrate.planning import Choices, make_plan
 from tcn_migrate.tcn import reading
@@ -111,6 +114,40 @@ def test_a_config_repair(monkeypatch: pytest.MonkeyPatch) -> None:
             assert new == old
 
 
+def test_a_layer_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 1. A file with a class of Keras 2 that nothing knows: the fixture's Dense layer under another name
+    checkpoint = read_checkpoint(OLD.source, None)
+    before = make_plan(checkpoint, Choices())
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [renamed(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        found = {key: renamed(item) for key, item in value.items()}
+        return {**found, "class_name": "OldDense"} if value.get("class_name") == "Dense" else found
+
+    unknown = replace(checkpoint, config=renamed(checkpoint.config))
+    with pytest.raises(UnknownLayerError, match="'OldDense'"):
+        make_plan(unknown, Choices())
+
+    # 2. Its row, which has its variables and what replaces it
+    dense = CLASSES["Dense"]
+    row = layer("OldDense", None, replaced_by="Dense", variables=dense.variables, output_shape=dense.output_shape)
+    monkeypatch.setitem(CLASSES, row.name, row)
+
+    # 3. The repair that replaces it
+    def old_dense(entry: Json) -> Change | None:
+        """Since: never. Issue: none."""
+        return Change({**entry, "class_name": "Dense"}, "it is Dense") if entry["class_name"] == "OldDense" else None
+
+    monkeypatch.setattr(repairs, "INDEX", (old_dense, *repairs.INDEX))
+    # 4. and 5. The same plan comes of it
+    after = make_plan(unknown, Choices())
+    assert after.config == before.config
+    assert [(m.address, m.target) for m in after.moves] == [(m.address, m.target) for m in before.moves]
+
+
 def test_every_place_that_contributing_names_is_there() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
 
@@ -118,6 +155,6 @@ def test_every_place_that_contributing_names_is_there() -> None:
         assert (ROOT / path).exists(), path
     for name, path in re.findall(r"`(\w+)` \(`([\w/.]+\.py)`\)", text):
         assert re.search(rf"\b{name}\b", (ROOT / path).read_text()), f"{name} in {path}"
-    for section in ("layout", "generation", "config repair"):
+    for section in ("layout", "generation", "layer class", "config repair"):
         steps = re.findall(r"^\d\. ", text.partition(f"## To add a {section}")[2].partition("\n## ")[0], re.MULTILINE)
         assert len(steps) == 5

@@ -19,7 +19,7 @@ from tcn_migrate.config.guards.settings import check_settings
 from tcn_migrate.config.model_repairs.fixed_training import (
     depends_on_training,
     fix_training,
-    refuse_random_crops,
+    refuse_random_replaced,
 )
 from tcn_migrate.errors import SettingError
 from tcn_migrate.tcn.fixed_training import FixedTraining
@@ -252,12 +252,13 @@ def test_a_frozen_batch_norm_that_trained_all_the_same_is_refused(version: str, 
         assert fixed(norm, version=version)["norm"]["class_name"] == "BatchNormalization"
 
 
-def test_a_crop_that_is_random_in_predictions_is_refused() -> None:
-    crop, drop = layer("RandomCrop", "crop", "x", height=2, width=2), layer("Dropout", "drop", "crop", rate=0.5)
-    refuse_random_crops(functional(source(), crop, called(drop, False)))
+@pytest.mark.parametrize("class_name", ["RandomCrop", "RandomHeight", "RandomWidth"])
+def test_a_layer_that_is_random_in_predictions_and_would_be_replaced_is_refused(class_name: str) -> None:
+    crop, drop = layer(class_name, "crop", "x"), layer("Dropout", "drop", "crop", rate=0.5)
+    refuse_random_replaced(functional(source(), crop, called(drop, False)))
 
-    with pytest.raises(SettingError, match="'crop'"):
-        refuse_random_crops(functional(source(), crop, called(drop, True)))
+    with pytest.raises(SettingError, match=f"'crop'.*{class_name}|{class_name}.*'crop'"):
+        refuse_random_replaced(functional(source(), crop, called(drop, True)))
 
 
 def test_every_layer_of_keras_that_knows_training_is_in_the_tables() -> None:

@@ -121,6 +121,14 @@ def test_a_mask_that_ended_in_keras_2_does_not_reach_what_would_use_it(class_nam
     assert first_input(layers, "between")["class_name"] == "Masking"
 
 
+@pytest.mark.parametrize("class_name", ["AddLoss", "RandomHeight", "RandomWidth", "RandomFlip"])
+def test_a_layer_that_hands_its_input_on_hands_the_mask_on(class_name: str) -> None:
+    config = model(
+        source(), masking(), layer(class_name, "between", tensor("masking")), lstm("lstm", tensor("between"))
+    )
+    assert repaired(config)[1] == ["mask-given"]
+
+
 def test_a_mask_that_nobody_uses_is_left_alone() -> None:
     rescaling = layer("Rescaling", "rescaling", tensor("masking"))
     config = model(source(), masking(), rescaling, layer("Dense", "dense", tensor("rescaling")))

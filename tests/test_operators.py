@@ -85,6 +85,15 @@ ALL = {"start": None, "stop": None, "step": None}
             [function("a", "linalg.matmul", x, b=x, transpose_b=True)],
             [("Swapaxes", {"axis1": -1, "axis2": -2}, ["x"]), ("Matmul", {}, ["x", "a_swapaxes"])],
         ),
+        (
+            [function("a", "linalg.matvec", x, b=x, transpose_a=True)],
+            [
+                ("Swapaxes", {"axis1": -1, "axis2": -2}, ["x"]),
+                ("ExpandDims", {"axis": -1}, ["x"]),
+                ("Matmul", {}, ["a_swapaxes", "a_expanddims"]),
+                ("Squeeze", {"axis": -1}, ["a_matmul"]),
+            ],
+        ),
         ([node("a", "Mul", x, constants=[("1", 2.0)])], [("Multiply", {}, ["x", 2.0])]),
         ([node("a", "Sub", x, constants=[("0", 1.0)])], [("Subtract", {}, [1.0, "x"])]),
         ([node("a", "AddV2", x, x)], [("Add", {}, ["x", "x"])]),
@@ -329,3 +338,23 @@ def test_an_infinite_bound_of_a_clip_is_read_and_no_other_infinity() -> None:
     for other in ('{"clip_value_max": -Infinity}', '{"clip_value_max": NaN}', '{"clip_value_min": Infinity}'):
         with pytest.raises(UnsafeError, match="no number in JSON"):
             parse_json(other, "model_config")
+
+
+def test_a_matrix_by_a_vector_that_is_in_the_file_or_not() -> None:
+    import keras
+    import numpy as np
+
+    values = np.random.default_rng(0).standard_normal((2, 3, 3)).astype("float32")
+    row = function("row", "__operators__.getitem", x, slice_spec=[ALL, 0])
+    for vector, transposed, expected in (
+        (tensor("row"), False, np.einsum("bij,bj->bi", values, values[:, 0])),
+        (tensor("row"), True, np.einsum("bji,bj->bi", values, values[:, 0])),
+        ([0.5, 1.5, 2.5], False, values @ np.array([0.5, 1.5, 2.5], "float32")),
+    ):
+        product = function("a", "linalg.matvec", x, b=vector, transpose_a=transposed)
+        after, _ = replace_operators(model(row, product, outputs=[["a", 0, 0]]))
+        after["config"]["layers"][0]["config"]["batch_shape"] = [None, 3, 3]
+        found = keras.saving.deserialize_keras_object(after).predict_on_batch(values)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+    assert "more than one" in refusal(function("odd", "linalg.matvec", x, b=[[1.0, 2.0]]))

@@ -328,8 +328,8 @@ branch("random-flip", "RandomFlip", "mode", IMAGE, through(lambda: L.RandomFlip(
 branch("random-rotation", "RandomRotation", "factor, fill_mode", IMAGE, through(lambda: L.RandomRotation(0.2, fill_mode="constant"), lambda: L.RandomRotation((-0.2, 0.3), interpolation="nearest")))
 branch("random-translation", "RandomTranslation", "factors", IMAGE, through(lambda: L.RandomTranslation(0.2, (-0.1, 0.3))))
 branch("random-zoom", "RandomZoom", "factors", IMAGE, through(lambda: L.RandomZoom(0.2), lambda: L.RandomZoom((-0.2, 0.1), (0.1, 0.2))))
-for lost in ("RandomHeight", "RandomWidth"):
-    branch(lost.lower().replace("random", "random-"), lost, "factor", IMAGE, through(lambda n=lost: getattr(L, n)(0.2), lambda: L.GlobalMaxPooling2D()), refused=lost)
+for name in ("RandomHeight", "RandomWidth"):
+    branch(name.lower().replace("random", "random-"), name, "factor", IMAGE, through(lambda n=name: getattr(L, n)(0.2), lambda: L.GlobalMaxPooling2D()), alone=True)
 branch("dense-features", "DenseFeatures", "numeric column", VECTOR, lambda x: L.DenseFeatures([tf.feature_column.numeric_column("a", (6,))])({"a": x}), refused="DenseFeatures")
 branch("random-fourier-features", "RandomFourierFeatures", "default", VECTOR, through(lambda: L.RandomFourierFeatures(4)), refused="RandomFourierFeatures")
 

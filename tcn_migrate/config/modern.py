@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json, KerasVersion
 from tcn_migrate.config.catalogue.defaults import neutral
+from tcn_migrate.config.graph.entries import Address
 from tcn_migrate.config.guards.graph import check_graphs
 from tcn_migrate.config.guards.settings import check_settings
 from tcn_migrate.config.lambdas.replace import replace_lambdas
@@ -18,7 +19,7 @@ from tcn_migrate.config.operators.replace import replace_operators
 from tcn_migrate.config.reading.normal_form import normal_form
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs import repair_layers
-from tcn_migrate.config.repairs.change import Address, Transform
+from tcn_migrate.config.repairs.change import Transform
 
 
 @dataclass(frozen=True)

@@ -583,6 +583,14 @@ def _matmul(given: Given) -> Array:
     return given.layer.product(*factors)
 
 
+@function("matvec", "a b transpose_a adjoint_a a_is_sparse b_is_sparse")
+def _matvec(given: Given) -> Array:
+    matrix, vector = given.array("a"), given.array("b")
+    if given.plain("transpose_a") or given.plain("adjoint_a"):
+        matrix = np.swapaxes(matrix, -1, -2)
+    return given.layer.rounded(np.einsum("...ij,...j->...i", given.layer.terms(matrix, matrix.shape[-1]), vector))
+
+
 @function("tensordot", "a b axes")
 def _tensordot(given: Given) -> Array:
     a, b, axes = given.array("a"), given.array("b"), given.plain("axes")

@@ -7,10 +7,9 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue.identity import FIXED_TRAINING
+from tcn_migrate.config.graph.entries import Address
 
-Address = tuple[str, ...]
-"""A variable's place in the model: layer names, then parts, then the variable, such as
-`("tcn", "residual_block_0", "norm_1", "moving_mean")`."""
+__all__ = ["Address"]
 
 
 def class_of(entry: Mapping[str, Any]) -> str:

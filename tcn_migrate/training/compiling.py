@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tcn_migrate.checkpoint import Json
+from tcn_migrate.checkpoint import Json, KerasVersion
 from tcn_migrate.config.catalogue.names import snake_case
 from tcn_migrate.errors import quoted
 from tcn_migrate.training.tables import FUNCTIONS, LOSSES, METRICS, OPTIMIZERS, SCHEDULES
@@ -153,12 +153,13 @@ def _optimizer(given: Any, keras_version: str, dropped: list[str]) -> tuple[Json
     if class_name not in OPTIMIZERS or (name != class_name and not name.startswith("Custom>")) or "addons" in module:
         dropped.append(f"the optimizer {quoted(name)} is none of Keras's and is left out")
         return None, False
-    release = tuple(int(part) for part in re.findall(r"\d+", keras_version)[:2])
+    version = KerasVersion.parse(keras_version) or KerasVersion((2,))
+    release = version.release
     legacy = release < (2, 11) or bool(config.get("is_legacy_optimizer")) or ("decay" in config and release < (3,))
     config = dict(config)
     if "lr" in config:
         config.setdefault("learning_rate", config["lr"])
-    if release < (2, 4) and "-tf" not in keras_version and config.get("clipnorm"):
+    if release < (2, 4) and not version.of_tensorflow and config.get("clipnorm"):
         # keras up to 2.3 measured the length of all gradients together (keras/optimizers.py, `get_gradients`).
         config["global_clipnorm"] = config.pop("clipnorm")
     kept = _kept(config, OPTIMIZERS[class_name])

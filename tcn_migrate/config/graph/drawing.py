@@ -18,6 +18,7 @@ from types import EllipsisType
 from typing import Any, TypeAlias
 
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.graph.entries import free_name
 
 Key: TypeAlias = Sequence[int | slice | EllipsisType | None]
 Call: TypeAlias = tuple[str, int]
@@ -104,13 +105,7 @@ class Drawing:
 
         Keras 3 allows no "/" in a name, which TensorFlow puts into those of its operations.
         """
-        wanted = wanted.replace("/", "_")
-        name, number = wanted, 0
-        while name in self.taken:
-            number += 1
-            name = f"{wanted}_{number}"
-        self.taken.add(name)
-        return name
+        return free_name(wanted.replace("/", "_"), self.taken)
 
     def operation(self, kind: str, *arguments: Any, name: str, **settings: Any) -> Json:
         """Draw one operation and return its output.

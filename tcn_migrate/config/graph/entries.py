@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.errors import quoted
+
+Address: TypeAlias = tuple[str, ...]
+"""A place in the model: layer names, then parts, then the variable, such as
+`("tcn", "residual_block_0", "norm_1", "moving_mean")`."""
 
 
 def is_entry(value: Any) -> bool:
@@ -32,6 +36,16 @@ def is_model(entry: Json) -> bool:
 def name_of(entry: Json) -> str:
     """A layer's name; functional models keep it beside the config, others inside."""
     return str(entry.get("name") or entry["config"].get("name") or "")
+
+
+def free_name(base: str, taken: set[str]) -> str:
+    """`base`, or the first of `base_1`, `base_2`, ... that is not taken; it is taken then."""
+    name, number = base, 0
+    while name in taken:
+        number += 1
+        name = f"{base}_{number}"
+    taken.add(name)
+    return name
 
 
 def spoken(entry: Json) -> str:

@@ -17,9 +17,8 @@ from tcn_migrate.config.catalogue.operations import is_operation
 from tcn_migrate.config.catalogue.settings import words
 from tcn_migrate.config.catalogue.shapes import broadcast, sequence, times, whole
 from tcn_migrate.config.graph.drawing import ends_in, history, in_order, is_tensor, tensors_in
-from tcn_migrate.config.graph.entries import is_model, name_of
+from tcn_migrate.config.graph.entries import Address, is_model, name_of
 
-Address = tuple[str, ...]
 Shape = tuple[int | None, ...] | None
 """None where not even the rank is known."""
 

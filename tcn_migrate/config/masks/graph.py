@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tcn_migrate.checkpoint import Json, KerasVersion
-from tcn_migrate.config.graph.drawing import Drawing, history, is_tensor
+from tcn_migrate.config.graph.drawing import Drawing, ends_in, history, tensors_in
 from tcn_migrate.config.masks.terms import Inexpressible, Mask, Masks, Tensor
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import MigrationError, quoted
@@ -62,26 +62,9 @@ class Call:
         return self.layer["name"], self.number, index
 
 
-def references(value: Any) -> Iterator[Json]:
-    """The references to tensors in a call's arguments, in order."""
-    if is_tensor(value):
-        yield value
-        return
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from references(part)
-
-
 def ends(entry: Json, key: str) -> list[Tensor]:
     """The places that `input_layers` or `output_layers` of a functional model name, in order."""
-
-    def places(value: Any) -> Iterator[Tensor]:
-        if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
-            yield value[0], int(value[1]), int(value[2])
-        elif isinstance(value, list | dict):
-            for part in value.values() if isinstance(value, dict) else value:
-                yield from places(part)
-
-    return list(places(entry["config"].get(key, [])))
+    return list(ends_in(entry["config"].get(key, [])))
 
 
 class Graph:
@@ -151,7 +134,7 @@ class Graph:
         Args:
             can_be_given: whether the class is known to take a `mask`.
         """
-        given = list(references(call.kwargs.get("mask")))
+        given = list(tensors_in(call.kwargs.get("mask")))
         if given:
             return self.masks.number("given", history(given[0]))
         if isinstance(call.kwargs.get("mask"), list):
@@ -160,7 +143,7 @@ class Graph:
             return None
         place = history(call.inputs[0])
         old, new = self.old.get(place), self.new.get(place)
-        more = len(call.inputs) > 1 or len(call.node["args"]) > 1 or any(references(call.kwargs))
+        more = len(call.inputs) > 1 or len(call.node["args"]) > 1 or any(tensors_in(call.kwargs))
         if old is None:
             self.drop(call, call.inputs)
         elif not can_be_given and old != new:
@@ -198,7 +181,7 @@ class Graph:
 
     def follow(self, node: Json) -> None:
         """Point a call at what stands instead of its inputs."""
-        for reference in references([node["args"], node["kwargs"]]):
+        for reference in tensors_in([node["args"], node["kwargs"]]):
             if history(reference) in self.instead:
                 reference["config"] = copy.deepcopy(self.instead[history(reference)]["config"])
 
@@ -215,7 +198,7 @@ class Graph:
         place = {layer["name"]: index for index, layer in enumerate(self.layers)}
         behind: dict[int, list[Json]] = {}
         for operation in self.drawing.entries:  # drawn after what they are drawn on
-            inputs = [history(reference)[0] for reference in references(operation["inbound_nodes"][0]["args"])]
+            inputs = [history(reference)[0] for reference in tensors_in(operation["inbound_nodes"][0]["args"])]
             place[operation["name"]] = max(place[name] for name in inputs)
             behind.setdefault(place[operation["name"]], []).append(operation)
         return [entry for index, layer in enumerate(self.layers) for entry in [layer, *behind.get(index, [])]]

@@ -7,9 +7,9 @@ import copy
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue.classes import facts, is_known
 from tcn_migrate.config.catalogue.operations import MAY_BE_THE_INPUT
-from tcn_migrate.config.graph.drawing import history, is_tensor
+from tcn_migrate.config.graph.drawing import history, is_tensor, tensors_in
 from tcn_migrate.config.graph.drawing import tensor as reference_to
-from tcn_migrate.config.masks.graph import Call, Graph, references
+from tcn_migrate.config.masks.graph import Call, Graph
 from tcn_migrate.config.masks.terms import Mask
 
 
@@ -26,7 +26,7 @@ def visit(graph: Graph, call: Call) -> None:
     given = call.kwargs.get("mask")
     if (
         not any(mask is not None for mask in [*old, *new])
-        and not any(references(given))
+        and not any(tensors_in(given))
         and not isinstance(given, list)
     ):
         return None

@@ -9,9 +9,9 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue.classes import facts, is_known
-from tcn_migrate.config.graph.drawing import history
+from tcn_migrate.config.graph.drawing import history, tensors_in
 from tcn_migrate.config.graph.rewrite import functional_of, is_functional, is_sequential
-from tcn_migrate.config.masks.graph import Call, Graph, Work, ends, references
+from tcn_migrate.config.masks.graph import Call, Graph, Work, ends
 from tcn_migrate.config.masks.layers import returns_sequences, source, visit
 from tcn_migrate.config.masks.terms import Mask
 from tcn_migrate.errors import ContainerError, MigrationError, quoted
@@ -97,7 +97,7 @@ class _Walk(Graph):
         ready: list[tuple[Json, int]] = []
         for layer in self.layers:
             for number, node in enumerate(layer["inbound_nodes"] or [{"args": [], "kwargs": {}}]):
-                needs = {history(reference)[:2] for reference in references([node["args"], node["kwargs"]])}
+                needs = {history(reference)[:2] for reference in tensors_in([node["args"], node["kwargs"]])}
                 missing[layer["name"], number] = len(needs)
                 for need in needs:
                     waiting.setdefault(need, []).append((layer, number))
@@ -116,7 +116,7 @@ class _Walk(Graph):
         node = layer["inbound_nodes"][number]
         self.follow(node)
         first = node["args"][:1] or [node["kwargs"][key] for key in ("inputs", "query") if key in node["kwargs"]][:1]
-        call = Call(layer, number, list(references(first)))
+        call = Call(layer, number, list(tensors_in(first)))
         if is_functional(layer) or is_sequential(layer):
             self.call_model(call)
         elif layer["class_name"] == "TimeDistributed":
@@ -128,8 +128,8 @@ class _Walk(Graph):
         old, new = self.old_of(call.inputs), self.new_of(call.inputs)
         masked = [mask is not None for mask in old]
         many = len(ends_of(call.layer))
-        if many != len(call.inputs) or any(references(call.kwargs.get("mask"))):
-            if any(mask is not None for mask in [*old, *new]) or any(references(call.kwargs.get("mask"))):
+        if many != len(call.inputs) or any(tensors_in(call.kwargs.get("mask"))):
+            if any(mask is not None for mask in [*old, *new]) or any(tensors_in(call.kwargs.get("mask"))):
                 raise self.refusal(call, "is a model whose inputs or masks are given in an unusual way")
             masked = [False] * many
         for reference, was, now in zip(call.inputs, old, new, strict=True):

@@ -22,13 +22,11 @@ from tcn_migrate.config.catalogue import classes
 from tcn_migrate.config.catalogue.identity import FIXED_TRAINING
 from tcn_migrate.config.catalogue.operations import is_operation
 from tcn_migrate.config.graph.drawing import Drawing, history
-from tcn_migrate.config.graph.entries import every_entry, is_entry, is_model, name_of
+from tcn_migrate.config.graph.entries import Address, every_entry, is_entry, is_model, name_of
 from tcn_migrate.config.graph.rewrite import Outputs, functional_of, is_functional, replace_layers
 from tcn_migrate.config.guards.shapes import Shape, input_shapes
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import SettingError, quoted
-
-Address = tuple[str, ...]
 
 
 @dataclass
@@ -83,8 +81,8 @@ def fix_training(
     return Fixed(fixed, fixing.repairs, fixing.differences(), fixing.places, fixing.idle)
 
 
-def refuse_random_crops(config: Json) -> None:
-    """Refuses a RandomCrop that may be called with `training=True`, before a repair replaces it by a Resizing.
+def refuse_random_replaced(config: Json) -> None:
+    """Refuses a layer that is random in training and may be called so, before a repair replaces it by one that is not.
 
     Args:
         config: a model in normal form, as stored.
@@ -92,17 +90,19 @@ def refuse_random_crops(config: Json) -> None:
     Raises:
         SettingError: there is one, and there is such a call.
     """
-    crops, calls, waiting = [], [], [config]
+    random, calls, waiting = [], [], [config]
     while waiting:
         entry = waiting.pop()
-        crops += [name_of(entry)] if entry["class_name"] == "RandomCrop" else []
+        row = classes.facts(entry["class_name"])
+        random += [entry] if row.random and row.replaced_by is not None else []
         calls += [call["kwargs"].get("training") for call in entry.get("inbound_nodes") or []]
         waiting += _inside(entry)
-    if crops and any(value is not None and value is not False for value in calls):
+    if random and any(value is not None and value is not False for value in calls):
+        name = random[0]["class_name"]
         raise SettingError(
-            "RandomCrop in a model with a call that has training=True crops at random in predictions, or may; here it "
-            "would resize",
-            address=f"layer {quoted(crops[0])}",
+            f"{name} in a model with a call that has training=True is random in predictions, or may be, and the "
+            f"{classes.facts(name).replaced_by} that replaces it is not",
+            address=f"layer {quoted(name_of(random[0]))}",
         )
 
 

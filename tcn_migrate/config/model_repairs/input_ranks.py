@@ -10,13 +10,11 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.graph.drawing import Drawing, is_tensor
-from tcn_migrate.config.graph.entries import is_entry, is_model, name_of
+from tcn_migrate.config.graph.entries import Address, is_entry, is_model, name_of
 from tcn_migrate.config.graph.rewrite import Placing
 from tcn_migrate.config.guards.shapes import Found, Shape, conformed, declared_inputs, input_shapes
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.errors import SettingError, quoted
-
-Address = tuple[str, ...]
 
 
 def conform_inputs(config: Json) -> tuple[Json, list[Repair]]:

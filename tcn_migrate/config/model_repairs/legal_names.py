@@ -12,8 +12,7 @@ from typing import Any
 
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue.identity import FIXED_TRAINING
-from tcn_migrate.config.graph.entries import is_entry, is_model, name_of
-from tcn_migrate.config.repairs.change import Address
+from tcn_migrate.config.graph.entries import Address, free_name, is_entry, is_model, name_of
 
 
 def legal_names(config: Json) -> tuple[Json, dict[Address, Address]]:
@@ -46,13 +45,7 @@ def moved(address: Address, renamed: Mapping[Address, Address]) -> Address:
 def _without_slash(name: Any, taken: set[str]) -> Any:
     if not isinstance(name, str) or "/" not in name:
         return name
-    base = wanted = name.replace("/", "_")
-    number = 0
-    while wanted in taken:
-        number += 1
-        wanted = f"{base}_{number}"
-    taken.add(wanted)
-    return wanted
+    return free_name(name.replace("/", "_"), taken)
 
 
 def _model(entry: Json, before: Address, after: Address, renamed: dict[Address, Address]) -> Json:

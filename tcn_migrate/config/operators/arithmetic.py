@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tcn_migrate.checkpoint import Json
+from tcn_migrate.config.graph.drawing import is_tensor
 from tcn_migrate.config.graph.rewrite import Outputs
 from tcn_migrate.config.operators.calls import (
     Call,
@@ -316,26 +319,28 @@ def _argsort(call: Call) -> Json:
     "matmul", "a b transpose_a transpose_b adjoint_a adjoint_b a_is_sparse b_is_sparse output_type grad_a grad_b"
 )
 def _matmul(call: Call) -> Json:
-    factors = []
-    for name in ("a", "b"):
-        factor = call.tensor(name)
-        if call.flag(f"transpose_{name}") or call.flag(f"adjoint_{name}"):
-            factor = call.step("numpy.Swapaxes", factor, axis1=-1, axis2=-2)
-        factors.append(factor)
-    return call.last("numpy.Matmul", *factors)
+    return call.last("numpy.Matmul", _matrix(call, "a"), _matrix(call, "b"))
+
+
+def _matrix(call: Call, name: str) -> Any:
+    factor = call.tensor(name)
+    if call.flag(f"transpose_{name}") or call.flag(f"adjoint_{name}"):
+        factor = call.step("numpy.Swapaxes", factor, axis1=-1, axis2=-2)
+    return factor
 
 
 @_function("matvec", "a b transpose_a adjoint_a a_is_sparse b_is_sparse")
 def _matvec(call: Call) -> Json:
-    matrix, vector = call.tensor("a"), call.values.get("b")
-    if call.flag("transpose_a") or call.flag("adjoint_a"):
-        matrix = call.step("numpy.Swapaxes", matrix, axis1=-1, axis2=-2)
-    if isinstance(vector, list):
-        if not all(isinstance(one, int | float) for one in vector):
-            raise Untranslatable("its vectors stand in the file, and are several")
-        column = call.operand([[one] for one in vector])
-    else:
-        column = call.step("numpy.ExpandDims", call.tensor("b"), axis=-1)
+    """A matrix by a vector, or many by many: the vectors as matrices of one column.
+
+    Between layers Keras 2 stores it as these three steps; a Lambda calls it whole.
+    """
+    matrix, vector = _matrix(call, "a"), call.tensor("b")
+    if not is_tensor(vector):
+        if len(np.shape(vector["config"]["value"])) != 1:
+            raise Untranslatable("its vectors are numbers in the file, and more than one")
+        return call.last("numpy.Matmul", matrix, vector)
+    column = call.step("numpy.ExpandDims", vector, axis=-1)
     return call.last("numpy.Squeeze", call.step("numpy.Matmul", matrix, column), axis=-1)
 
 

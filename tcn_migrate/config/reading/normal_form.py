@@ -10,6 +10,7 @@ from typing import Any
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue.identity import Identity, identify
 from tcn_migrate.config.catalogue.objects import kind_of
+from tcn_migrate.config.graph.entries import free_name
 from tcn_migrate.config.guards.size import MOST_LAYERS, check_bounds
 from tcn_migrate.config.reading.calls import modern_ends, modern_node
 from tcn_migrate.config.reading.dtypes import dtype_name
@@ -251,10 +252,6 @@ def _input_of(stored: Json, entry: Json) -> tuple[list[int | None], str] | None:
 def _input_layer(shape: list[int | None], dtype: str, entries: list[Json]) -> Json:
     """Keras 2 names it after the layer behind it."""
     taken = {entry["config"].get("name") for entry in entries}
-    base = name = f"{entries[0]['config'].get('name')}_input"
-    number = 0
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
+    name = free_name(f"{entries[0]['config'].get('name')}_input", taken)
     config = {"name": name, "batch_shape": shape, "dtype": dtype, "sparse": False}
     return {"module": "keras.layers", "class_name": "InputLayer", "config": config, "registered_name": None}

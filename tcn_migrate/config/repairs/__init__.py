@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tcn_migrate.checkpoint import Json, KerasVersion
+from tcn_migrate.config.graph.entries import Address
 from tcn_migrate.config.repair import Repair
 from tcn_migrate.config.repairs.attention import causal_attention, shapes_of_heads
-from tcn_migrate.config.repairs.change import Address, LayerRepair, Transform
+from tcn_migrate.config.repairs.change import LayerRepair, Transform
 from tcn_migrate.config.repairs.dropped import settings_that_say_nothing
 from tcn_migrate.config.repairs.hard_sigmoid import (
     activation_layer_as_function,
@@ -46,6 +47,7 @@ from tcn_migrate.config.repairs.replaced_classes import (
     losses_and_metrics,
     random_crop,
     random_crop_that_resizes_first,
+    random_sizes,
     resizing_by_lost_methods,
     synchronized_batch_normalization,
     thresholded_relu,
@@ -58,6 +60,7 @@ INDEX: tuple[LayerRepair, ...] = (
     synchronized_batch_normalization,
     thresholded_relu,
     losses_and_metrics,
+    random_sizes,
     random_crop,
     resizing_by_lost_methods,
     discretization,

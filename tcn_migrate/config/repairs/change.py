@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from tcn_migrate.checkpoint import Json
-
-Address = tuple[str, ...]
-
+from tcn_migrate.config.graph.entries import Address
 
 Sizes = tuple[int, ...]
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tcn_migrate.checkpoint import Json
-from tcn_migrate.config.repairs.change import Address, Change, Transform, new_layer, with_config
+from tcn_migrate.config.graph.entries import Address
+from tcn_migrate.config.repairs.change import Change, Transform, new_layer, with_config
 from tcn_migrate.errors import SettingError, quoted
 
 FACTOR = 1.2

@@ -40,11 +40,29 @@ def losses_and_metrics(entry: Json) -> Change | None:
     """
     if entry["class_name"] not in {"AddLoss", "AddMetric"}:
         return None
-    config = {key: entry["config"][key] for key in ("name", "trainable", "dtype") if key in entry["config"]}
-    calls = [{**call, "kwargs": {}} for call in entry.get("inbound_nodes", [])]
-    made = {**entry, "class_name": "Identity", "config": config}
     sentence = "a loss or metric that was added to the model is for training alone; it hands its input on"
-    return Change({**made, "inbound_nodes": calls} if "inbound_nodes" in entry else made, sentence)
+    return Change(_identity(entry), sentence)
+
+
+def random_sizes(entry: Json) -> Change | None:
+    """RandomHeight and RandomWidth hand their input on in inference; so does an Identity.
+
+    Since: TensorFlow 2.3 to 2.15 have them; Keras 3.0 has neither. Measured with TensorFlow 2.4.4 and 2.15.1.
+    Issue: "Unknown layer: 'RandomHeight'".
+    """
+    if entry["class_name"] not in {"RandomHeight", "RandomWidth"}:
+        return None
+    sentence = f"{entry['class_name']} changes images in training alone, and Keras 3 lacks it; it hands its input on"
+    return Change(_identity(entry), sentence)
+
+
+def _identity(entry: Json) -> Json:
+    """An Identity in a layer's place, called with the input alone."""
+    config = {key: entry["config"][key] for key in ("name", "trainable", "dtype") if key in entry["config"]}
+    made = {**entry, "class_name": "Identity", "config": config}
+    if "inbound_nodes" in entry:
+        made["inbound_nodes"] = [{**call, "kwargs": {}} for call in entry["inbound_nodes"]]
+    return made
 
 
 def random_crop(entry: Json) -> Change | None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from tcn_migrate.checkpoint import Json
 from tcn_migrate.config.catalogue import classes
 from tcn_migrate.config.graph.drawing import is_tensor, tensor
-from tcn_migrate.config.graph.entries import is_entry, is_model, name_of
+from tcn_migrate.config.graph.entries import Address, free_name, is_entry, is_model, name_of
 from tcn_migrate.config.repair import Repair
-from tcn_migrate.config.repairs.change import Address, Change, LayerRepair, Transform
+from tcn_migrate.config.repairs.change import Change, LayerRepair, Transform
 from tcn_migrate.errors import SettingError, quoted
 
 
@@ -99,13 +99,7 @@ _ROLES = {("Bidirectional", "layer"): "forward_layer"}
 
 def _named(front: Json, taken: set[str]) -> Json:
     """A new layer under a name that nothing in the model has."""
-    base = name = name_of(front)
-    number = 0
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    taken.add(name)
-    return {**front, "config": {**front["config"], "name": name}}
+    return {**front, "config": {**front["config"], "name": free_name(name_of(front), taken)}}
 
 
 def _wrapped(entry: Json, front: Json) -> Json:

@@ -116,7 +116,7 @@ ROWS = (
     layer("RandomTranslation", f"{_IMAGES} {_FILL} height_factor width_factor", random=True, masks=HANDS_ON),
     layer("RandomZoom", f"{_IMAGES} {_FILL} height_factor width_factor", random=True, masks=HANDS_ON),
     *(
-        layer(name, None, gone="Keras 3 has no layer that changes the size of an image at random")
+        layer(name, None, replaced_by="Identity", random=True, output_shape=same, masks=HANDS_ON)
         for name in ("RandomHeight", "RandomWidth")
     ),
     # the same, of Keras 3 alone
