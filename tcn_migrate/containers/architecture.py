@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from tcn_migrate.checkpoint import Json
@@ -35,11 +36,19 @@ def read_architecture(path: Path) -> Json:
 
 
 def find_architecture(path: Path) -> Path | None:
-    """The one JSON file beside `path` that holds a model's config; None if there is none, or more than one."""
+    """The one JSON file beside `path` that holds a model's config.
+
+    Links are not followed, since they may lead out of the folder.
+
+    Returns:
+        None if there is none, or more than one, or if all JSON files together are larger than one may be.
+    """
     found = []
     folder = path.parent
     try:
-        candidates = sorted(folder.glob("*.json"))[:100]
+        candidates = [file for file in sorted(folder.glob("*.json"))[:100] if stat.S_ISREG(file.lstat().st_mode)]
+        if sum(file.lstat().st_size for file in candidates) > LARGEST_JSON:
+            return None
     except OSError:
         return None
     for candidate in candidates:

@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from tcn_migrate.cli.main import main
-from tcn_migrate.containers.architecture import read_architecture
+from tcn_migrate.containers import architecture
+from tcn_migrate.containers.architecture import find_architecture, read_architecture
 from tcn_migrate.errors import MigrationError
 from tcn_migrate.recovery import files
 from tests.hostile import bend
@@ -141,3 +142,26 @@ def test_a_file_that_nobody_may_read_is_refused_like_any_other(
     monkeypatch.setattr(os, "access", lambda *arguments, **settings: False)
 
     assert CliRunner().invoke(main, [command, str(tmp_path / "old.h5")]).exit_code == 1
+
+
+MODEL = '{"class_name": "Model", "config": {}}'
+
+
+def test_an_architecture_beside_the_file_is_not_read_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "model.json").write_text(MODEL)
+    (tmp_path / "beside/model.json").symlink_to(tmp_path / "model.json")
+
+    assert find_architecture(tmp_path / "beside/old.h5") is None
+    assert find_architecture(tmp_path / "old.h5") == tmp_path / "model.json"
+
+
+def test_no_json_beside_the_file_is_read_if_all_are_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.json").write_text(MODEL)
+    for number in range(4):
+        (tmp_path / f"{number}.json").write_text("[" + "0, " * 10 + "0]")
+    assert find_architecture(tmp_path / "old.h5") == tmp_path / "model.json"
+
+    monkeypatch.setattr(architecture, "LARGEST_JSON", 100)
+
+    assert find_architecture(tmp_path / "old.h5") is None
