@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tcn_migrate.budget import source_bytes
 from tcn_migrate.checkpoint import Checkpoint, Json
 from tcn_migrate.config import normalize
 from tcn_migrate.containers import read_checkpoint
 from tcn_migrate.containers.architecture import read_architecture
+from tcn_migrate.containers.bounds import LARGEST_JSON
 from tcn_migrate.errors import ArchitectureNeeded, ContainerError, MigrationError, foreseen, quoted
 from tcn_migrate.naming.entries import layers_of, name_of
 from tcn_migrate.naming.locate import owns_arrays
@@ -21,7 +23,7 @@ MOST_JSON = 100
 MOST_SIBLINGS = 20
 """How many JSON files and models beside a file are looked at."""
 LARGEST_SIBLING = 256 << 20
-"""The size of the largest model, in bytes, whose config is looked for unasked."""
+"""The size of all models together, in bytes, whose configs are looked for unasked."""
 _MODELS = (".h5", ".hdf5", ".keras")
 
 
@@ -142,18 +144,18 @@ def _without_name(model: Json) -> Json:
 
 
 def _candidates(path: Path) -> Iterator[Path]:
-    """The JSON files beside a file, then the models, in the order of their names; no link that leads elsewhere."""
+    """The JSON files beside a file, then the models, in the order of their names; no link that leads elsewhere.
+
+    Files that are too large together are left out: a user who has such a folder names the one that it is.
+    """
     try:
         with os.scandir(path.parent) as entries:
             names = sorted(entry.name for entry in entries if not entry.is_symlink())
+        files = [path.parent / name for name in names if name != path.name]
+        texts = [file for file in files if file.suffix == ".json" and file.is_file()][:MOST_JSON]
+        models = [file for file in files if file.suffix.lower() in _MODELS or (file / "saved_model.pb").is_file()]
+        for some, most in ((texts, LARGEST_JSON), (models[:MOST_SIBLINGS], LARGEST_SIBLING)):
+            if sum(source_bytes(file) for file in some) <= most:
+                yield from some
     except OSError:
         return
-    files = [path.parent / name for name in names if name != path.name]
-    yield from [file for file in files if file.suffix == ".json" and file.is_file()][:MOST_JSON]
-    models = [file for file in files if file.suffix.lower() in _MODELS or (file / "saved_model.pb").is_file()]
-    for file in models[:MOST_SIBLINGS]:
-        try:
-            if file.stat().st_size <= LARGEST_SIBLING:
-                yield file
-        except OSError:
-            continue

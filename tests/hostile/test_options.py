@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tcn_migrate import architectures
 from tcn_migrate.cli.main import main
 from tcn_migrate.containers.architecture import read_architecture
 from tcn_migrate.errors import MigrationError
@@ -141,3 +142,28 @@ def test_a_file_that_nobody_may_read_is_refused_like_any_other(
     monkeypatch.setattr(os, "access", lambda *arguments, **settings: False)
 
     assert CliRunner().invoke(main, [command, str(tmp_path / "old.h5")]).exit_code == 1
+
+
+MODEL = '{"class_name": "Model", "config": {}}'
+
+
+def test_an_architecture_beside_the_file_is_not_read_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "model.json").write_text(MODEL)
+    (tmp_path / "beside/model.json").symlink_to(tmp_path / "model.json")
+
+    assert list(architectures._candidates(tmp_path / "beside/old.h5")) == []
+    assert list(architectures._candidates(tmp_path / "old.h5")) == [tmp_path / "model.json"]
+
+
+def test_no_file_beside_is_read_if_all_are_too_large_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [tmp_path / f"{number}.json" for number in range(4)]
+    models = [tmp_path / f"{number}.keras" for number in range(4)]
+    for file in (*texts, *models):
+        file.write_text("0" * 30)
+    assert list(architectures._candidates(tmp_path / "old.h5")) == [*texts, *models]
+
+    monkeypatch.setattr(architectures, "LARGEST_JSON", 119)
+    assert list(architectures._candidates(tmp_path / "old.h5")) == models
+    monkeypatch.setattr(architectures, "LARGEST_SIBLING", 119)
+    assert list(architectures._candidates(tmp_path / "old.h5")) == []
