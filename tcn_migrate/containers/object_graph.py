@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tcn_migrate.checkpoint import StoredArray
-from tcn_migrate.containers.protobuf import fields, message_fields, text
+from tcn_migrate.containers.protobuf import Allowance, fields, message_fields, text
 from tcn_migrate.errors import ContainerError, NamingError, UnsafeError, quoted
 
 MAX_NODES = 400_000
@@ -75,12 +75,13 @@ def parse_object_graph(message: bytes) -> ObjectGraph:
         ContainerError: none, or it points to nodes that it does not have.
         UnsafeError: more nodes or edges than a model of 10 000 layers has.
     """
-    nodes = list(message_fields(message, 1))
-    keys = tuple(_variable_key(node) for node in nodes)
-    return ObjectGraph(parse_children(nodes), keys)
+    allowance = Allowance()
+    nodes = list(message_fields(message, 1, allowance))
+    keys = tuple(_variable_key(node, allowance) for node in nodes)
+    return ObjectGraph(parse_children(nodes, allowance), keys)
 
 
-def parse_children(nodes: Sequence[memoryview]) -> tuple[Mapping[str, int], ...]:
+def parse_children(nodes: Sequence[memoryview], allowance: Allowance) -> tuple[Mapping[str, int], ...]:
     """The edges of each node: field 1 of TrackableObject and of SavedObject alike. Raises as `parse_object_graph`."""
     if not nodes or len(nodes) > MAX_NODES:
         problem = "the object graph has too many nodes" if nodes else "the object graph is empty"
@@ -89,8 +90,8 @@ def parse_children(nodes: Sequence[memoryview]) -> tuple[Mapping[str, int], ...]
     children = []
     for node in nodes:
         named: dict[str, int] = {}
-        for reference in message_fields(node, 1):
-            content = dict(fields(reference))
+        for reference in message_fields(node, 1, allowance):
+            content = dict(fields(reference, allowance))
             number, name = content.get(1, 0), text(content.get(2, memoryview(b"")))
             if not isinstance(number, int) or number >= len(nodes):
                 raise ContainerError(f"the object graph's edge {quoted(name)} leads to a node that does not exist")
@@ -102,9 +103,9 @@ def parse_children(nodes: Sequence[memoryview]) -> tuple[Mapping[str, int], ...]
     return tuple(children)
 
 
-def _variable_key(node: memoryview) -> str | None:
-    for attribute in message_fields(node, 2):
-        content = dict(fields(attribute))
+def _variable_key(node: memoryview, allowance: Allowance) -> str | None:
+    for attribute in message_fields(node, 2, allowance):
+        content = dict(fields(attribute, allowance))
         name = content.get(1)
         if isinstance(name, memoryview) and bytes(name) == b"VARIABLE_VALUE" and 3 in content:
             return text(content[3])

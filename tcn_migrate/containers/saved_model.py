@@ -20,7 +20,7 @@ from tcn_migrate.checkpoint import Checkpoint, Content, Json, Origin
 from tcn_migrate.containers.bounds import LARGEST_JSON, parse_json, parse_model
 from tcn_migrate.containers.folder import has_member, member, read_member
 from tcn_migrate.containers.object_graph import models_below, parse_children, parse_object_graph, root_node
-from tcn_migrate.containers.protobuf import fields, message_fields, text
+from tcn_migrate.containers.protobuf import Allowance, fields, message_fields, text
 from tcn_migrate.containers.subclassed import HINT
 from tcn_migrate.containers.tensor_bundle import TensorBundle, read_bundle
 from tcn_migrate.containers.tf_checkpoint import assemble, stored_version
@@ -34,6 +34,8 @@ MAX_GRAPH = 256 << 20
 MAX_METADATA = 64 << 20
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 32
+LARGEST_LAMBDAS = 4 << 20
+"""Bytes of the metadata of all Lambdas of TCNs. Each has the Lambda's bytecode: some thousand bytes."""
 
 _MODELS = {"_tf_keras_model", "_tf_keras_network", "_tf_keras_sequential"}
 _LAYER = re.compile(r"layer(_with_weights)?-[0-9]+")
@@ -147,8 +149,9 @@ def _objects(folder: Path) -> Objects:
 def _objects_of_metadata(content: bytes) -> Objects:
     """TensorFlow 2.5 and later: SavedMetadata {1: nodes {3: path "root.layer-0", 4: identifier, 5: JSON}}."""
     objects: dict[tuple[str, ...], KerasObject] = {}
-    for node in message_fields(content, 1):
-        stored = dict(fields(node))
+    allowance = Allowance()
+    for node in message_fields(content, 1, allowance):
+        stored = dict(fields(node, allowance))
         edges = text(stored.get(3, _EMPTY)).split(".", MAX_DEPTH)[1:]
         metadata = stored.get(5, _EMPTY)
         if isinstance(metadata, memoryview):
@@ -160,19 +163,21 @@ def _objects_of_metadata(content: bytes) -> Objects:
 def _objects_of_graph(content: bytes) -> Objects:
     """Up to TensorFlow 2.4: SavedModel {2: meta graphs {7: SavedObjectGraph {1: nodes {1: children, 4: SavedUserObject
     {1: identifier, 3: JSON}}}}}."""
-    graph = next((graph for meta in message_fields(content, 2) for graph in message_fields(meta, 7)), None)
+    allowance = Allowance()
+    metas = message_fields(content, 2, allowance)
+    graph = next((graph for meta in metas for graph in message_fields(meta, 7, allowance)), None)
     if graph is None:  # a graph of TensorFlow 1 without objects
         return {}
-    nodes = list(message_fields(graph, 1))
-    children = parse_children(nodes)
+    nodes = list(message_fields(graph, 1, allowance))
+    children = parse_children(nodes, allowance)
     objects: dict[tuple[str, ...], KerasObject] = {}
     seen = {0}
     level: list[tuple[tuple[str, ...], int]] = [((), 0)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[tuple[str, ...], int]] = []
         for path, number in level:
-            for user_object in message_fields(nodes[number], 4):
-                stored = dict(fields(user_object))
+            for user_object in message_fields(nodes[number], 4, allowance):
+                stored = dict(fields(user_object, allowance))
                 metadata = stored.get(3, _EMPTY)
                 if isinstance(metadata, memoryview) and len(metadata):
                     objects[path] = KerasObject(text(stored.get(1, _EMPTY)), metadata)
@@ -255,9 +260,13 @@ def _last_step_closures(objects: Objects) -> dict[tuple[str, ...], Any]:
     """
     closures: dict[tuple[str, ...], Any] = {}
     names: dict[tuple[str, ...], str] = {}
+    read = 0
     for path in objects:
         if not path or path[-1] != "lambda_layer":
             continue
+        read += len(objects[path].metadata)
+        if read > LARGEST_LAMBDAS:
+            raise UnsafeError("the metadata of Lambdas are too large", expected=f"at most {LARGEST_LAMBDAS} bytes")
         layer = _parsed(objects, path)
         config = _plain(layer.get("config"))
         function = config.get("function") if isinstance(config, dict) else None

@@ -20,7 +20,7 @@ import numpy as np
 from tcn_migrate.checkpoint import StoredArray
 from tcn_migrate.containers.crc32c import masked_crc32c
 from tcn_migrate.containers.folder import open_member, read_member
-from tcn_migrate.containers.protobuf import fields, varint
+from tcn_migrate.containers.protobuf import Allowance, fields, varint
 from tcn_migrate.errors import ContainerError, UnsafeError, quoted
 
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -214,12 +214,13 @@ def read_bundle(folder: Path, prefix: str) -> TensorBundle:
     entries: dict[str, Entry] = {}
     shards = 1
     byte_order: Literal["<", ">"] = "<"
+    allowance = Allowance()
     try:
         for key, value in _table(table):
             if key == b"":
-                shards, byte_order = _header(value)
+                shards, byte_order = _header(value, allowance)
             elif not key.startswith(b"\0"):  # the slices of a partitioned variable, which has an entry of its own
-                entries[_key(key)] = _entry(value)
+                entries[_key(key)] = _entry(value, allowance)
     except (ContainerError, UnsafeError) as error:
         raise type(error)(
             f"the index cannot be read: {error.problem}",
@@ -267,10 +268,10 @@ def _check_data_files(bundle: TensorBundle) -> None:
             )
 
 
-def _header(value: memoryview) -> tuple[int, Literal["<", ">"]]:
+def _header(value: memoryview, allowance: Allowance) -> tuple[int, Literal["<", ">"]]:
     shards = 0
     byte_order: Literal["<", ">"] = "<"
-    for number, content in fields(value):
+    for number, content in fields(value, allowance):
         if number == 1 and isinstance(content, int):
             shards = content
         elif number == 2:
@@ -285,12 +286,12 @@ def _key(key: bytes) -> str:
         raise ContainerError("a key is not UTF-8", found=quoted(key)) from None
 
 
-def _entry(value: memoryview) -> Entry:
+def _entry(value: memoryview, allowance: Allowance) -> Entry:
     found: dict[str, Any] = {}
     names = {1: "dtype", 3: "shard", 4: "offset", 5: "size", 6: "crc32c"}
-    for number, content in fields(value):
+    for number, content in fields(value, allowance):
         if number == 2 and isinstance(content, memoryview):
-            found["shape"] = _shape(content)
+            found["shape"] = _shape(content, allowance)
         elif number == 7:
             found["sliced"] = True
         elif number in names and isinstance(content, int):
@@ -298,13 +299,13 @@ def _entry(value: memoryview) -> Entry:
     return Entry(**found)
 
 
-def _shape(value: memoryview) -> tuple[int, ...] | None:
+def _shape(value: memoryview, allowance: Allowance) -> tuple[int, ...] | None:
     shape: list[int] = []
-    for number, content in fields(value):
+    for number, content in fields(value, allowance):
         if number == 3 and content:
             return None
         if number == 2 and isinstance(content, memoryview):
-            size = next((size for field, size in fields(content) if field == 1 and isinstance(size, int)), 0)
+            size = next((size for field, size in fields(content, allowance) if field == 1 and isinstance(size, int)), 0)
             if size >= 1 << 63 or len(shape) == MAX_RANK:
                 raise ContainerError("a shape has a negative size or too many dimensions")
             shape.append(size)

@@ -20,7 +20,7 @@ import numpy as np
 from tcn_migrate.checkpoint import Array, StoredArray
 from tcn_migrate.containers.folder import has_member, member, read_member
 from tcn_migrate.containers.object_graph import ObjectGraph, parse_children, parse_object_graph
-from tcn_migrate.containers.protobuf import fields, message_fields, text
+from tcn_migrate.containers.protobuf import Allowance, fields, message_fields, text
 from tcn_migrate.containers.saved_model import GRAPH, VARIABLES
 from tcn_migrate.containers.tensor_bundle import read_bundle
 from tcn_migrate.errors import quoted
@@ -80,10 +80,11 @@ def read_serving(folder: Path) -> Serving:
     meta = next(message_fields(content, 2), _EMPTY)
     graph = next(message_fields(meta, 2), _EMPTY)
     objects = next(message_fields(meta, 7), _EMPTY)
-    nodes = list(message_fields(objects, 1))
+    allowance = Allowance()
+    nodes = list(message_fields(objects, 1, allowance))
     if not nodes:
         raise NotInterpreted("it has no objects: TensorFlow 1 wrote it")
-    children = parse_children(nodes)
+    children = parse_children(nodes, allowance)
     signature = children[children[0].get("signatures", 0)].get(SIGNATURE)
     bare = None if signature is None else next(message_fields(nodes[signature], 8), None)
     if bare is None:
