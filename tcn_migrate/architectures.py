@@ -66,14 +66,17 @@ def _is_text(path: Path) -> bool:
         return True
 
 
-def fitted(checkpoint: Checkpoint) -> Checkpoint:
+def fitted(checkpoint: Checkpoint, custom_classes: frozenset[str] = frozenset()) -> Checkpoint:
     """The checkpoint with an architecture whose layers have the names of the file's groups.
 
     Where they are others, and as many, layers are paired in their order; planning then compares every shape.
+
+    Args:
+        custom_classes: names of classes that the user supplies.
     """
     if checkpoint.layout != "names":
         return checkpoint
-    stored = normalize(checkpoint.config, keras_version=keras_version(checkpoint), custom_classes=frozenset())
+    stored = normalize(checkpoint.config, keras_version=keras_version(checkpoint), custom_classes=custom_classes)
     own = [name_of(entry) for entry in layers_of(stored) if owns_arrays(entry)]
     names = paired(own, list(checkpoint.root.names()))
     if not names:

@@ -232,7 +232,8 @@ def _checkpoint(
                 from tcn_migrate.architectures import architecture_of, fitted
 
                 given = architecture_of(architecture)
-                checkpoint = fitted(stack.enter_context(open_checkpoint(source, given, _load_the_rest)))
+                opened = stack.enter_context(open_checkpoint(source, given, _load_the_rest))
+                checkpoint = fitted(opened, choose().custom_classes)
             else:
                 try:
                     checkpoint = stack.enter_context(open_checkpoint(source, None, _load_the_rest))

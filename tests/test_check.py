@@ -24,7 +24,7 @@ STATES = {
     "keras2/elu-skip-312": (1, "needs migration"),
     "keras3/norms-stripped": (3, "decision"),
     "keras2/no-architecture-340": (3, "decision"),
-    "keras2/lambda-between-340": (4, "unsafe"),
+    "formulas/untranslatable-refused": (4, "unsafe"),
     "keras3/subclass-of-tcn": (3, "decision"),
     "keras3/cut-off-keras": (4, "damaged"),
 }

@@ -176,6 +176,8 @@ def test_all_that_the_page_of_a_refusal_advises_works(kind: str, folder: Path) -
     assert bool(lines) != (kind == "cut off")
     for line in lines:
         words = shlex.split(line)[1:]
+        if words[-1] in ("sibling.h5", "module:function"):  # tests/test_architectures.py follows these two
+            continue
         words = [own.get(word, word) for word in words]
         if words[0] == "migrate":
             assert words[1:3] == [str(old), str(new)]

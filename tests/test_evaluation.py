@@ -60,7 +60,10 @@ def test_what_the_old_library_predicted_comes_out(one: Case) -> None:
         assert output.unproven is None, output.unproven
         assert output.values is not None
         difference = float(np.abs(output.values.astype(np.float64) - prediction.astype(np.float64)).max())
-        assert difference <= FEW_DEVIATIONS * max(float(prediction.std()), 1e-6)
+        few = max(FEW_DEVIATIONS, one.facts.get("tolerance", 0))  # of float16 a fixture says more
+        # An output that hardly varies is compared with the steps of float32 at its size.
+        steps = 2 * 2.0**-23 * float(np.abs(prediction).max())
+        assert difference <= max(few * float(prediction.std()), steps, 1e-6 * few)
         assert difference <= MARGIN * output.explained + 2.0**-24 * float(np.abs(prediction).max())
 
 

@@ -53,6 +53,7 @@ def reading(row: str = "F", norm: Any = None, **changes: Any) -> TCNReading:
         generation=generation,
         norm=norm,
         input_width=WIDTH,
+        steps=None,
         expected=shapes,
         found={},
         missing=(),

@@ -15,12 +15,14 @@ from tcn_migrate import serving_check
 from tcn_migrate.cli.main import main
 from tcn_migrate.containers import saved_model
 from tcn_migrate.errors import VerificationError
+from tcn_migrate.proof import Proof
 from tcn_migrate.serving_graph import compare as comparing
 from tcn_migrate.serving_graph import messages, serving
 from tcn_migrate.serving_graph.compare import compare
 from tcn_migrate.serving_graph.limits import NotInterpreted
 from tcn_migrate.serving_graph.names import model_inputs, model_outputs
 from tcn_migrate.serving_graph.witness import Witness, witness
+from tcn_migrate.trial_run import run_once
 from tests.cases import Case, case, cases
 
 SMALL = case("serving/sequential-tf24")
@@ -105,6 +107,7 @@ def test_a_graph_that_disagrees_with_the_config_ends_in_exit_4_with_both_values(
 
 def test_masks_that_were_not_repaired_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tcn_migrate.config.masks.repair_masks", lambda config, *others, **more: (config, []))
+    monkeypatch.setattr("tcn_migrate.verify.prove", lambda model, *others: Proof(run_on=run_once(model)))
     with pytest.raises(VerificationError, match="output 'head': the new model predicts something else"):
         tcn_migrate.migrate(case("serving/attention-tf24").source, tmp_path / "new.keras")
 

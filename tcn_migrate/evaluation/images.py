@@ -166,8 +166,10 @@ def random_crop(layer: Layer, arguments: Arguments) -> Tensor:
     "RandomBrightness",
     "RandomContrast",
     "RandomFlip",
+    "RandomHeight",
     "RandomRotation",
     "RandomTranslation",
+    "RandomWidth",
     "RandomZoom",
 )
 def unchanged(layer: Layer, arguments: Arguments) -> Tensor:

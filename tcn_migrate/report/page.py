@@ -147,14 +147,11 @@ def migrated(outcome: Outcome) -> Document:
         if evidence.proof.sentence is not None:
             proof.append(f"{evidence.proof.sentence[0].upper()}{evidence.proof.sentence[1:]}.")
         proof += [f"{remark[0].upper()}{remark[1:]}." for remark in evidence.proof.remarks]
-        rows = sorted((*evidence.proof.outputs, *evidence.proof.inner), key=lambda one: -one.difference)
-        differences = [
-            (one.name, f"{one.difference:.2g}, rounding explains {one.explained:.2g}", _bar(one.difference))
-            for one in rows
-        ]
-        covered = {one.name for one in rows}
-        others = {spoken(a): value for a, value in evidence.tcn_differences.items() if spoken(a) not in covered}
-        differences += [(name, f"{value:.2g}", _bar(value)) for name, value in others.items()]
+        compared = {spoken(address): (value, "") for address, value in evidence.tcn_differences.items()}
+        for one in (*evidence.proof.outputs, *evidence.proof.inner):
+            compared[one.name] = (one.difference, f", rounding explains {one.explained:.2g}")
+        ranked = sorted(compared.items(), key=lambda item: -item[1][0])
+        differences = [(name, f"{value:.2g}{explained}", _bar(value)) for name, (value, explained) in ranked]
         if evidence.serving_graph is not None:
             proof.append(f"{evidence.serving_graph.sentence[0].upper()}{evidence.serving_graph.sentence[1:]}.")
     if recovery is not None and recovery.held_back is not None:

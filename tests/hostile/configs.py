@@ -730,7 +730,7 @@ CONFIGS = [
         "unpacks an archive in an archive",
         ".keras",
         lambda p: zipped(member("model.keras", keras())),
-        words=("config.json",),
+        words=("Unpack it",),
     ),
     Hostile(
         "whole-weights-is-zip",

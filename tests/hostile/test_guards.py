@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tcn_migrate.config.catalogue.classes import facts
 from tcn_migrate.config.guards import graph
 from tcn_migrate.config.guards import settings as check
 from tcn_migrate.containers import bounds, chunks, hdf5, keras_zip, probe, saved_model
@@ -63,9 +65,9 @@ GUARDS: dict[str, Patch] = {
     "size-json-values": lambda patch: patch.setattr(bounds, "MOST_VALUES", 1 << 34),
     "size-infinite": lambda patch: patch.setattr(bounds, "_refuse_odd_numbers", lambda *a: None),
     "size-deep-graph": lambda patch: patch.setattr(graph, "_DEEPEST", 1 << 34),
-    "size-zeros": lambda patch: patch.setattr(graph, "RAW", graph.RAW | {"Zeros"}),
+    "size-zeros": lambda patch: patch.setattr(graph, "facts", lambda name: dataclasses.replace(facts(name), raw=True)),
     "size-circle": lambda patch: patch.setattr(graph, "_check_order", lambda needs: None),
-    "outside-vocabulary": lambda patch: patch.setattr(check, "_LOOKUPS", frozenset()),
+    "outside-vocabulary": lambda patch: patch.setattr(check._Checker, "lookup", lambda *a: None),
     "size-out-of-vocabulary": lambda patch: patch.setattr(check, "_LARGEST_OF", {}),
     "runs-activation": lambda patch: patch.setattr("tcn_migrate.tcn.settings.read_activation", lambda *a: "relu"),
     "runs-object-activation": lambda patch: patch.setattr(check._Checker, "is_function", lambda *a: True),

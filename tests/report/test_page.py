@@ -330,7 +330,7 @@ def test_a_repair_is_marked_in_the_picture_and_shown_as_was_and_is(tmp_path: Pat
     assert made.plan.stored is not None
     for row in re.findall(r'<tr><th scope="row".*?</tr>', section):
         layer, name, was, now = (html.unescape(text) for text in re.findall(r">([^<>]+)</", row))
-        stored, written = _setting(made.plan.stored, layer, name), _setting(made.plan.config, layer, name)
+        stored, written = _setting(made.plan.stored.config, layer, name), _setting(made.plan.config, layer, name)
         assert (was, now) == (stored, written)
         assert was != now
 
