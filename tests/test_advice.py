@@ -160,3 +160,16 @@ def test_more_than_can_be_refitted_is_not_advised_to_be(
             assert run(old, new, *shlex.split(way), "--no-verify", "--overwrite").exit_code == 0
     monkeypatch.setattr(decide, "MOST_REFITTED", 32)
     assert run(old, new, "--reference", "recorded.npz", "--no-verify", "--overwrite").exit_code == 0
+
+
+def test_norms_that_go_back_to_their_own_place_are_verified_there(
+    recordings: dict[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The evaluation of the old model has them there, too; the others are refitted."""
+    monkeypatch.chdir(recordings[BATCH])
+    old = damaged(BATCH, tmp_path / "old.keras", neighbour)
+
+    done = run(old, tmp_path / "new.keras", "--reference", "recorded.npz", "--remeasure", "suspect")
+
+    assert done.exit_code == 0, done.output
+    assert "agree with the old library's arithmetic" in done.output

@@ -157,7 +157,9 @@ def _moved_back(plan: Plan, address: Address, diagnosis: Diagnosis) -> Plan:
     moves = tuple(
         copied(move.address, move.target, moved[move.address]) if move.address in moved else move for move in plan.moves
     )
-    return replace(plan, moves=moves, tcns={**plan.tcns, address: replace(reading, found=found)})
+    # The old model that the new one is compared with had them there, too.
+    stored = plan.stored and replace(plan.stored, arrays={**plan.stored.arrays, **moved})
+    return replace(plan, moves=moves, tcns={**plan.tcns, address: replace(reading, found=found)}, stored=stored)
 
 
 def _without(plan: Plan, losses: Sequence[Loss]) -> Plan:
